@@ -1,0 +1,268 @@
+# Copyright (c) 2026, the fieldops.runbooks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tells at the end of a run what is wrong, what to do, what was changed and how to take it back."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: summary
+type: aggregate
+short_description: What is wrong, what to do, what was changed, and how to take it back
+version_added: 0.1.0
+author:
+  - The fieldops.runbooks contributors (@fieldops)
+description:
+  - Prints one page after the play recap, from the findings, changes, refusals and undo ids that the modules of this collection return.
+  - Findings come worst first, and one that several hosts share is one line. Next to them stand the hosts that were not reached and the tasks
+    that failed, so that a broken host is never silent.
+  - A finding stands until a check that has reported it looks again, in the same run and at the same thing, and no longer reports it; it is then
+    counted as cleared. A result that failed adds findings and clears none.
+  - It prints nothing when no result of the run holds findings, changes or refusals, and nothing failed.
+  - Works beside any standard output callback. Output is plain text when it does not go to a terminal, in jobs of AWX, and when E(NO_COLOR) is set.
+  - Results of tasks with C(no_log) are left out, and counted.
+requirements:
+  - enable in configuration, see the examples
+options:
+  show_info:
+    description: List findings of severity V(info) as well; otherwise they are only counted.
+    type: bool
+    default: false
+    env:
+      - name: FIELDOPS_SHOW_INFO
+    ini:
+      - section: callback_summary
+        key: show_info
+  report_path:
+    description:
+      - File to which the whole report is written as JSON at the end, in the published form C(docs/schemas/report.schema.json).
+      - The text C({timestamp}) in it becomes the time at which the run started, such as V(20260102T030405Z).
+      - The file appears whole or not at all, and only its owner can read it. A directory that is missing is made.
+      - When it cannot be written there is a warning, and the run goes on to its end.
+    type: path
+    env:
+      - name: FIELDOPS_REPORT
+    ini:
+      - section: callback_summary
+        key: report_path
+notes:
+  - The report holds what modules return as findings, changes, refusals and undo ids, and the messages of failed tasks with credentials masked.
+    It holds no task arguments but the connection options of the commands that take changes back, and never a password.
+seealso:
+  - module: fieldops.runbooks.runbook_undo
+"""
+
+EXAMPLES = r"""
+enable: |
+  # ansible.cfg
+  [defaults]
+  callbacks_enabled = fieldops.runbooks.summary
+
+  [callback_summary]
+  report_path = reports/{timestamp}.json
+
+enable_once: |
+  # for one run
+  ANSIBLE_CALLBACKS_ENABLED=fieldops.runbooks.summary FIELDOPS_REPORT=report.json ansible-playbook -i hosts.yml fieldops.runbooks.triage
+"""
+
+import json
+import os
+import shutil
+import stat
+import sys
+import tempfile
+from datetime import datetime, timezone
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+from ansible import constants as C
+from ansible import context
+from ansible.executor.stats import AggregateStats
+from ansible.executor.task_result import CallbackTaskResult
+from ansible.plugins.callback import CallbackBase
+from ansible.release import __version__ as ansible_version
+from ansible.utils.color import stringc
+from ansible_collections.fieldops.runbooks.plugins.plugin_utils.report import Origin, Report, is_hidden
+from ansible_collections.fieldops.runbooks.plugins.plugin_utils.report_text import Page, render, unstyled
+
+DEFAULT_WIDTH = 100
+COLORS = {"critical": "COLOR_ERROR", "warning": "COLOR_WARN", "ok": "COLOR_OK", "changed": "COLOR_CHANGED", "heading": "COLOR_HIGHLIGHT"}
+
+
+class CallbackModule(CallbackBase):
+    """Hands every result to the report; at the end writes it and shows it."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "aggregate"
+    CALLBACK_NAME = "fieldops.runbooks.summary"
+    CALLBACK_NEEDS_ENABLED = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._started = datetime.now(timezone.utc)
+        self._playbooks: List[str] = []
+        self._report = Report(_inventory())
+        self._turns: Dict[Tuple[str, str], List[Mapping[str, Any]]] = {}
+
+    def v2_playbook_on_start(self, playbook: Any) -> None:
+        name = str(getattr(playbook, "_file_name", "") or "")
+        self._playbooks.append("ad hoc" if name == "__adhoc_playbook__" else os.path.basename(name))
+
+    def v2_runner_item_on_ok(self, result: CallbackTaskResult) -> None:
+        self._turn(result)
+
+    def v2_runner_item_on_failed(self, result: CallbackTaskResult) -> None:
+        self._turn(result)
+
+    def v2_runner_item_on_skipped(self, result: CallbackTaskResult) -> None:
+        self._turn(result)
+
+    def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:
+        self._add(result)
+
+    def v2_runner_on_skipped(self, result: CallbackTaskResult) -> None:
+        if not is_hidden(result.result):
+            self._add(result)
+
+    def v2_runner_on_failed(self, result: CallbackTaskResult, ignore_errors: bool = False) -> None:
+        if not self._add(result, failed=True):
+            self._report.add_trouble("failed", self._origin(result, result.task_fields), result.result, bool(ignore_errors))
+
+    def v2_runner_on_unreachable(self, result: CallbackTaskResult) -> None:
+        self._add(result, failed=True)
+        self._report.add_trouble("unreachable", self._origin(result, result.task_fields), result.result)
+
+    def v2_playbook_on_stats(self, stats: AggregateStats) -> None:
+        report_path = self.get_option("report_path")
+        if not self._report and not report_path:
+            return
+        run = {
+            "playbooks": self._playbooks,
+            "started": _iso(self._started),
+            "ended": _iso(datetime.now(timezone.utc)),
+            "check_mode": bool(context.CLIARGS.get("check")),
+            "ansible_version": ansible_version,
+        }
+        document = self._report.document(run, {host: stats.summarize(host) for host in stats.processed})
+        written = self._write(report_path, document) if report_path else ""
+        if self._report:
+            self._show(document, written)
+
+    def _turn(self, result: CallbackTaskResult) -> None:
+        """Only here are the options of one turn of a loop known with their values filled in."""
+        self._turns.setdefault((result.host.get_name(), result.task.get_path()), []).append(result.task_fields)
+
+    def _add(self, result: CallbackTaskResult, failed: bool = False) -> bool:
+        """Take a result, and each turn of a loop; true when a refusal explains the failure."""
+        values = result.result
+        turns = self._turns.pop((result.host.get_name(), result.task.get_path()), [])
+        loop = values.get("results") if result.task.loop is not None else None
+        if not isinstance(loop, list):
+            return self._add_one(result, result.task_fields, values, failed)
+        refused = [True]
+        for n, turn in enumerate(loop):
+            if isinstance(turn, Mapping):
+                lost = bool(turn.get("failed") or turn.get("unreachable"))
+                told = self._add_one(result, turns[n] if n < len(turns) else result.task_fields, turn, lost)
+                refused += [told] if lost else []
+        return len(refused) > 1 and all(refused)
+
+    def _add_one(self, result: CallbackTaskResult, fields: Mapping[str, Any], values: Mapping[str, Any], failed: bool) -> bool:
+        # failed_when judges a result, it does not make it less complete: the module itself said nothing of an error.
+        complete = not failed or ("failed_when_result" in values and "msg" not in values)
+        item = values.get(str(values.get("ansible_loop_var")))
+        return self._report.add(self._origin(result, fields, item), values, complete) and failed and bool(values.get("refusals"))
+
+    def _origin(self, result: CallbackTaskResult, fields: Mapping[str, Any], item: Any = None) -> Origin:
+        host = str(result.host.get_name())
+        args = fields.get("args")
+        return Origin(
+            host=host,
+            task=str(result.task_name),
+            action=str(result.task.resolved_action or result.task.action),
+            at=_iso(datetime.now(timezone.utc)),
+            check_mode=bool(fields.get("check_mode")),
+            ran_on=str(fields.get("delegate_to") or host),
+            args=args if isinstance(args, Mapping) else {},
+            item=item,
+            become=fields.get("become") is True,
+            become_user=str(fields.get("become_user") or ""),
+        )
+
+    def _write(self, path: str, document: Mapping[str, Any]) -> str:
+        path = path.replace("{timestamp}", self._started.strftime("%Y%m%dT%H%M%SZ"))
+        try:
+            write_report(path, document)
+        except (OSError, ValueError) as exc:
+            self._display.warning("The report could not be written to %s: %s" % (path, exc))
+            return ""
+        return path
+
+    def _show(self, document: Mapping[str, Any], written: str) -> None:
+        page = Page(_width(), bool(self.get_option("show_info")), unstyled, _short(written))
+        plain = "\n".join(render(document, page))
+        if not _colored():
+            self._display.display(plain)
+            return
+        styled = render(document, Page(page.width, page.show_info, _styled, page.report_path))
+        self._display.display("\n".join(styled), screen_only=True)
+        self._display.display(plain, log_only=True)
+
+
+def write_report(path: str, document: Mapping[str, Any]) -> None:
+    """Whole or not at all. A device or a pipe is refused: renaming over it would replace it."""
+    directory = os.path.dirname(os.path.abspath(path))
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    if os.path.lexists(path) and not (os.path.islink(path) or stat.S_ISREG(os.lstat(path).st_mode)):
+        raise OSError("it exists and is not a file")
+    descriptor, name = tempfile.mkstemp(prefix=".report-", dir=directory)  # mode 0600
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as out:
+            json.dump(document, out, indent=2, allow_nan=False)
+            out.write("\n")
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def _iso(when: datetime) -> str:
+    return when.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _in_awx() -> bool:
+    """AWX runs Ansible on a pseudo-terminal and forces colour, whoever reads it."""
+    return "AWX_PRIVATE_DATA_DIR" in os.environ or ("JOB_ID" in os.environ and ("AWX_HOST" in os.environ or "TOWER_HOST" in os.environ))
+
+
+def _colored() -> bool:
+    if _in_awx() or (os.environ.get("NO_COLOR") and not C.ANSIBLE_FORCE_COLOR):
+        return False
+    return bool(stringc("x", "red") != "x")
+
+
+def _styled(text: str, role: str) -> str:
+    name = COLORS.get(role)
+    return str(stringc(text, getattr(C, name))) if name else text
+
+
+def _width() -> int:
+    known = sys.__stdout__ is not None and sys.__stdout__.isatty() and not _in_awx()
+    return shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns if known or os.environ.get("COLUMNS") else DEFAULT_WIDTH
+
+
+def _inventory() -> List[str]:
+    """The inventories named on the command line, as one would type them here; those of AWX are gone when its job ends."""
+    if _in_awx():
+        return []
+    given: Optional[Any] = context.CLIARGS.get("inventory")
+    sources = [str(source) for source in given or ()]
+    return [] if sources == [str(source) for source in C.DEFAULT_HOST_LIST] else [_short(source) for source in sources]
+
+
+def _short(source: str) -> str:
+    """Relative to the current folder when it lies below it."""
+    here = os.path.relpath(source) if os.path.isabs(source) else source
+    return source if here.startswith(os.pardir + os.sep) else here

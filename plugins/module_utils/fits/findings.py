@@ -1,0 +1,139 @@
+# Copyright (c) 2026, the fieldops.runbooks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the state of a queue means for a person: findings, counts and entries. Pure."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from ..procedure.envelope import Finding, Remedy
+from .queue import Judged, QueueState, Verdict, judge
+
+_HEADINGS = {"ingest": "General Considerations", "export": "Export Service"}
+_WORST_FIRST = ("orphaned", "unpoppable", "failed", "starved", "in_progress", "stale", "deferred", "pending")
+_ERROR_SHOWN = 2000
+
+_TOLD = {
+    "orphaned": ("critical", "in progress although no worker can be on {them}", "{they} will never be finished, and keep later rows of the same file waiting"),
+    "unpoppable": ("critical", "never popped (NULL or infinity where the pop compares)", "{they} would wait for ever"),
+    "failed": ("warning", "failed", "the stored error says why"),
+    "starved": ("warning", "kept waiting by an orphan of the same file", "mending the orphan releases {them}"),
+    "stale": ("info", "failed before a later ingest of the same file succeeded", "nothing is missing; the {rows} can be removed"),
+}
+_CONDITIONS_FOR = {"orphaned": ["orphaned", "twin"], "unpoppable": ["unpoppable"], "failed": ["failed", "twin"], "starved": ["orphaned", "twin"], "stale": ["stale"]}
+
+
+def runbook(queue: str) -> tuple[str, str]:
+    return ("fits.rst", _HEADINGS.get(queue, "General Considerations"))
+
+
+def diagnose_queue(state: QueueState, verdict: Optional[Verdict] = None) -> List[Finding]:
+    """One finding for each condition that a person should know of; one of severity ok when there is none."""
+    verdict = verdict or judge(state)
+    found = [_condition_finding(state, verdict, condition) for condition in _TOLD if verdict.counts[condition]]
+    found += _worker_findings(state, verdict)
+    if any(finding.severity != "info" for finding in found):
+        return found
+    queue, counts = state.table.queue, verdict.counts
+    summary = "the %s queue is healthy: %d waiting, %d deferred, %d in progress" % (queue, counts["pending"], counts["deferred"], counts["in_progress"])
+    return found + [Finding("fits.%s.ok" % queue, "ok", queue + " queue", summary, dict(counts), None, runbook(queue))]
+
+
+def _condition_finding(state: QueueState, verdict: Verdict, condition: str) -> Finding:
+    severity, what, so = _TOLD[condition]
+    rows = [judged for judged in verdict.judged if judged.condition == condition]
+    count, queue = len(rows), state.table.queue
+    words = {"them": "it" if count == 1 else "them", "they": "it" if count == 1 else "they", "rows": "row" if count == 1 else "rows"}
+    names = sorted({str(judged.row.filename) for judged in rows if judged.row.filename})
+    summary = "%d %s queue %s %s: %s; %s" % (count, queue, words["rows"], what.format(**words), _some(names), so.format(**words))
+    remedy = Remedy(
+        "repair the queue; it stops the workers first where it must",
+        "fieldops.runbooks.fits_%s_queue" % queue if queue in _HEADINGS else None,
+        {"fits_repair": True, "fits_conditions": _CONDITIONS_FOR[condition]},
+    )
+    detail = {"count": count, "filenames": names[:20], "ids": [judged.row.id for judged in rows[:20]], "errors": _errors(rows)}
+    return Finding("fits.%s.%s" % (queue, condition), severity, queue + " queue", summary, detail, remedy, runbook(queue))
+
+
+def _worker_findings(state: QueueState, verdict: Verdict) -> List[Finding]:
+    queue, workers = state.table.queue, state.workers
+    found = []
+    if verdict.suspects:
+        summary = "%d %s queue rows are in progress but only %d workers are live: at least %d of them are stuck, which ones only shows when the workers stop" % (
+            verdict.counts["in_progress"], queue, len(workers.live), verdict.suspects,
+        )  # fmt: skip
+        remedy = Remedy("stop the workers, repair, start them: the playbook does it", "fieldops.runbooks.fits_%s_queue" % queue, {"fits_repair": True})
+        found.append(Finding("fits.%s.suspect" % queue, "warning", queue + " queue", summary, {"suspects": verdict.suspects}, remedy, runbook(queue)))
+    recycled = [lock.path for lock in workers.lock_files if lock.state == "recycled"]
+    if recycled:
+        summary = "lock file %s names a process that is not this service: the service exits at once, without an error, as long as that process lives" % recycled[0]
+        remedy = Remedy("make sure that no %s service runs, then delete the lock file and start the service" % queue)
+        found.append(Finding("fits.%s.lock_recycled" % queue, "warning", recycled[0], summary, {"lock_files": recycled}, remedy, runbook(queue)))
+    if not workers.may_be_live and verdict.counts["pending"] and queue in _HEADINGS:
+        summary = "%d %s queue rows wait and no worker is running on this host" % (verdict.counts["pending"], queue)
+        remedy = Remedy("start fits-service_%s_queue* (or run this on the host where the workers are)" % queue)
+        found.append(Finding("fits.%s.no_worker" % queue, "warning", queue + " queue", summary, {}, remedy, runbook(queue)))
+    if state.table.lagging:
+        text = "; ".join("(%s)" % ", ".join(columns) for columns in state.table.lagging)
+        summary = "%s lacks unique constraints that generation %s expects: %s" % (state.table.name, state.table.generation, text)
+        found.append(Finding("fits.%s.constraints_lag" % queue, "info", state.table.name, summary, {"missing": [list(c) for c in state.table.lagging]}, None, runbook(queue)))
+    return found
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (" and %d more files" % (len(names) - 3) if len(names) > 3 else "") if names else "no file name"
+
+
+def _errors(rows: Sequence[Judged]) -> List[str]:
+    """Distinct stored errors, shortened: usually one cause stands behind many rows."""
+    seen = dict.fromkeys((judged.row.error or "").strip()[-300:] for judged in rows if judged.row.error)
+    return list(seen)[:5]
+
+
+def queue_facts(state: QueueState, verdict: Verdict, limit: int, errors: Mapping[str, List[Dict[str, str]]]) -> Dict[str, Any]:
+    """The part of ``queues`` that one queue gets."""
+    listed = sorted((judged for judged in verdict.judged if state.named or judged.condition not in ("pending",)), key=_rank)
+    ages = [judged.row.age for judged in verdict.judged if judged.row.age is not None] + [state.totals.oldest_age or 0.0]
+    facts: Dict[str, Any] = dict(verdict.counts)
+    facts.update(
+        table=state.table.name,
+        generation=state.table.generation,
+        total=state.totals.rows,
+        oldest_age=round(max(ages), 1) if state.totals.rows else None,
+        workers_live=len(state.workers.live),
+        may_be_live=sum(judged.may_be_live for judged in verdict.judged),
+        must_stop_workers=must_stop_workers(state, verdict),
+        entries=[entry(judged, errors) for judged in listed[:limit]],
+        entries_omitted=max(0, len(listed) - limit),
+    )
+    return facts
+
+
+def must_stop_workers(state: QueueState, verdict: Verdict) -> bool:
+    """Whether rows in progress can only be told apart, or safely mended, when the workers have stopped."""
+    return bool(state.workers.may_be_live and (verdict.suspects or verdict.counts["orphaned"]))
+
+
+def _rank(judged: Judged) -> tuple[int, float, int]:
+    return (_WORST_FIRST.index(judged.condition), -(judged.row.age or 0.0), judged.row.id)
+
+
+def entry(judged: Judged, errors: Mapping[str, List[Dict[str, str]]]) -> Dict[str, Any]:
+    row = judged.row
+    return {
+        "id": row.id,
+        "filename": row.filename,
+        "path": row.path,
+        "destination": row.destination,
+        "condition": judged.condition,
+        "age": None if row.age is None else round(row.age, 1),
+        "added": row.added,
+        "after": row.after,
+        "failed_at": row.failed_at,
+        "error": row.error[-_ERROR_SHOWN:] if row.error else None,
+        "queue_errors": errors.get(row.filename or "", []),
+        "may_be_live": judged.may_be_live,
+        "twin_of": judged.twin_of,
+        "note": judged.note,
+    }

@@ -1,0 +1,112 @@
+# Copyright (c) 2026, the fieldops.runbooks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading a FITS host's queues and workers: one connection, one snapshot, a constant number of statements."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from ..connect.clock import local_timezone
+from ..connect.postgres import Client, Postgres
+from ..connect.procfs import Process
+from .errors import FitsError
+from .queue import QueueState
+from .rows import QueueReader
+from .tables import Schema, Table, read_schema
+from .workers import Places, gather, live_workers
+
+DEFAULT_DATABASE = "fitsdata"
+
+
+@dataclass(frozen=True)
+class FitsState:
+    """What was read. ``moves`` is what ``watch`` saw: None where it was not asked for."""
+
+    schema: Schema
+    queues: Mapping[str, QueueState]
+    moves: Mapping[str, Optional[bool]]
+
+
+def places(params: Mapping[str, Any]) -> Places:
+    """Worker evidence options of a module."""
+    return Places(params.get("scripts_dir"), params.get("worker_user"), tuple(params["log_dir"]), tuple(params["lockfile_dir"]))
+
+
+class FitsHost:
+    """A FITS host as one module run sees it."""
+
+    def __init__(self, params: Mapping[str, Any], statement_timeout: int = 60000) -> None:
+        self.places = places(params)
+        self.timezone = local_timezone(override=params.get("timezone"))
+        self.postgres = Postgres(params, DEFAULT_DATABASE, statement_timeout)
+        try:
+            self.schema = read_schema(self.postgres)
+        except Exception:
+            self.postgres.close()
+            raise
+
+    def close(self) -> None:
+        self.postgres.close()
+
+    def tables(self, queues: Sequence[str]) -> List[Table]:
+        """The tables of the queues asked for, each of them readable."""
+        tables = [self.schema.table(queue) for queue in dict.fromkeys(queues)]
+        for table in tables:
+            if not table.readable:
+                raise FitsError("the database user may not read %s in %s: it needs SELECT" % (table.name, self.postgres.database))
+        return tables
+
+    def observe(self, queues: Sequence[str], names: Optional[Sequence[str]] = None) -> Dict[str, QueueState]:
+        """Rows in one snapshot, between two looks at the processes: a worker that was there at either counts."""
+        tables = self.tables(queues)
+        before = live_workers(queues, self.places)
+        read = {}
+        with self.postgres.transaction(read_only=True):
+            for table in tables:
+                reader = QueueReader(self.postgres, self.schema, table, self.timezone)
+                read[table.queue] = (reader.totals(names), reader.rows(names))
+            clients = self.postgres.clients()
+        after = live_workers(queues, self.places)
+        unknown = _unknown_clients(clients)
+        return {
+            table.queue: QueueState(
+                table,
+                read[table.queue][0],
+                read[table.queue][1],
+                gather(table.queue, self.places, before[table.queue] + after[table.queue], clients, unknown),
+                bool(names),
+            )
+            for table in tables
+        }
+
+    def watch(self, queues: Sequence[str], seconds: float) -> Dict[str, Optional[bool]]:
+        """Whether rows move within some seconds; looks twice a second, and ends as soon as all of them have."""
+        readers = {table.queue: QueueReader(self.postgres, self.schema, table, self.timezone) for table in self.tables(queues)}
+        heads = {queue: reader.head() for queue, reader in readers.items()}
+        moves: Dict[str, Optional[bool]] = {queue: (False if heads[queue] else None) for queue in readers}
+        deadline = time.monotonic() + seconds
+        while any(moved is False for moved in moves.values()) and time.monotonic() < deadline:
+            time.sleep(min(0.5, max(0.0, deadline - time.monotonic())))
+            for queue, reader in readers.items():
+                if moves[queue] is False and reader.unchanged(heads[queue]) < len(heads[queue]):
+                    moves[queue] = True
+        return moves
+
+    def still_live(self, queue: str) -> Tuple[Process, ...]:
+        """Workers of a queue right now."""
+        return tuple(live_workers([queue], self.places)[queue])
+
+
+def _unknown_clients(clients: Sequence[Client]) -> List[str]:
+    """Other sessions that could be workers: not from this node, and without the name that tools give themselves.
+
+    Upstream's services set no application_name, and a worker on another host that shares the database is no less live.
+    """
+    strangers = [client for client in clients if client.place != "here" and not client.application]
+    if not strangers:
+        return []
+    where = sorted({client.address or "an address that this database user may not see" for client in strangers})
+    return ["%d sessions on the database may be workers on other hosts: from %s" % (len(strangers), ", ".join(where))]

@@ -1,0 +1,177 @@
+# Copyright (c) 2026, the fieldops.runbooks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The procedures of the FITS queues: what is read, what is reset, what refuses."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Set
+
+from ..procedure.envelope import Change, Finding, Outcome
+from ..procedure.errors import Refusal
+from ..procedure.run import Check, Procedure
+from .errors import FitsError
+from .findings import diagnose_queue, queue_facts
+from .observe import FitsHost, FitsState
+from .queue import QueueState, Verdict, judge, plan_reset
+from .rows import RowStore, queue_errors, spellings
+from .tables import RESETTABLE
+from .workers import script_name
+
+
+class QueueInfo(Check[FitsState]):
+    """Reads the queues."""
+
+    name = "fits_queue_info"
+
+    def __init__(self, params: Mapping[str, Any]) -> None:
+        self.queues: Sequence[str] = params["queues"]
+        self.names: Optional[Sequence[str]] = params["filename"] or None
+        self.limit: int = params["max_entries"] or 10**9
+        self.error_limit: int = params["max_errors"]
+        self.watch_seconds: float = params["watch"]
+        self.host = FitsHost(params)
+
+    def close(self) -> None:
+        self.host.close()
+
+    def observe(self) -> FitsState:
+        queues = self.host.observe(self.queues, self.names)
+        moves = self.host.watch(self.queues, self.watch_seconds) if self.watch_seconds else {}
+        return FitsState(self.host.schema, queues, moves)
+
+    def diagnose(self, state: FitsState) -> List[Finding]:
+        return [finding for queue in state.queues.values() for finding in diagnose_queue(queue)]
+
+    def facts(self, state: FitsState) -> Mapping[str, Any]:
+        facts: Dict[str, Any] = {}
+        for name, queue in state.queues.items():
+            verdict = judge(queue)
+            facts[name] = queue_facts(queue, verdict, self.limit, self._errors(queue, verdict))
+            facts[name]["moves"], facts[name]["moves_reason"] = moves(queue, verdict, state.moves.get(name), name in state.moves)
+        return {"schema_generation": state.schema.generation, "database": self.host.postgres.database, "queues": facts}
+
+    def evidence(self, state: FitsState) -> Mapping[str, Any]:
+        return {"workers": {name: queue.workers.to_dict() for name, queue in state.queues.items()}, "timezone": self.host.timezone}
+
+    def _errors(self, queue: QueueState, verdict: Verdict) -> Dict[str, List[Dict[str, str]]]:
+        """Stored errors of A and B; C keeps them on the row."""
+        broken = (judged.row.filename for judged in verdict.judged if judged.condition not in ("pending", "in_progress"))
+        names = list(dict.fromkeys(name for name in broken if name))[: self.limit]
+        if not names or not self.host.schema.has_queue_error or self.error_limit == 0:
+            return {}
+        return queue_errors(self.host.postgres, queue.table.queue, names, self.error_limit)
+
+
+def moves(state: QueueState, verdict: Verdict, watched: Optional[bool], was_watched: bool) -> tuple[Optional[bool], str]:
+    """Whether the queue moves, and how that is known. ``None``: nothing to do, or it cannot be told."""
+    if was_watched and watched is not None:
+        return watched, "rows changed while it was watched" if watched else "nothing changed while it was watched"
+    waiting = verdict.counts["pending"] + verdict.counts["starved"]
+    if not waiting and not verdict.counts["in_progress"]:
+        return None, "nothing waits"
+    if not state.workers.may_be_live:
+        return False, "rows wait and no worker is running"
+    return None, "a worker is, or may be, live; pass watch to see whether rows move"
+
+
+class QueueReset(Procedure[FitsState]):
+    """Puts broken rows of one queue back in line, or removes the twin that blocks them."""
+
+    name = "fits_queue_reset"
+
+    def __init__(self, params: Mapping[str, Any]) -> None:
+        self.queue: str = params["queue"]
+        self.names: Optional[Sequence[str]] = params["filename"] or None
+        self.conditions = tuple(params["conditions"])
+        self.settle: float = params["settle"]
+        self.host = FitsHost(params)
+        self.known_pids: Set[int] = set()
+
+    def close(self) -> None:
+        self.host.close()
+
+    def observe(self) -> FitsState:
+        if self.queue not in RESETTABLE:
+            raise FitsError("rows of the %s queue are not stuck in this sense: upstream keeps them in progress until their caller takes the answer" % self.queue)
+        states = self.host.observe([self.queue], self.names)
+        if not states[self.queue].table.writable:
+            table = states[self.queue].table.name
+            raise FitsError("the database user may not mend %s: it needs SELECT, INSERT, UPDATE and DELETE on it" % table)
+        self.known_pids = {process.pid for process in states[self.queue].workers.live}
+        return FitsState(self.host.schema, states, {})
+
+    def diagnose(self, state: FitsState) -> List[Finding]:
+        return diagnose_queue(state.queues[self.queue])
+
+    def plan(self, state: FitsState) -> List[Change]:
+        return plan_reset(state.queues[self.queue], self.conditions)[0]
+
+    def facts(self, state: FitsState) -> Mapping[str, Any]:
+        _changes, left = plan_reset(state.queues[self.queue], self.conditions)
+        return {
+            "schema_generation": state.schema.generation,
+            "left": [{"id": each.row.id, "filename": each.row.filename, "path": each.row.path, "why": each.why} for each in left[:1000]],
+        }
+
+    def evidence(self, state: FitsState) -> Mapping[str, Any]:
+        return {"workers": {self.queue: state.queues[self.queue].workers.to_dict()}}
+
+    def guards(self, state: FitsState, plan: Sequence[Change]) -> List[Refusal]:
+        if "orphaned" not in self.conditions and "twin" not in self.conditions:
+            return []
+        return live_guard(state.queues[self.queue], self.names)
+
+    def batches(self, plan: Sequence[Change]) -> Iterator[Sequence[Change]]:
+        """One transaction: a million rows are three statements, not a loop."""
+        yield plan
+
+    def apply(self, changes: Sequence[Change]) -> Sequence[Outcome]:
+        if any(_was_in_progress(change) for change in changes):
+            time.sleep(self.settle)
+        table = self.host.schema.table(self.queue)
+        return RowStore(self.host.postgres, table, self._recheck).apply(changes)
+
+    def context(self) -> Mapping[str, Any]:
+        return {"database": self.host.postgres.database, "queue": self.queue}
+
+    def _recheck(self, changes: Sequence[Change]) -> None:
+        """Under the row locks: a worker that came up since the plan was made stops everything."""
+        if not any(_was_in_progress(change) for change in changes):
+            return
+        fresh = [process for process in self.host.still_live(self.queue) if process.pid not in self.known_pids]
+        if fresh:
+            raise FitsError(
+                "a %s worker (pid %d) started while the queue was being mended; nothing was written. Stop the workers and run it again."
+                % (self.queue, fresh[0].pid)
+            )
+
+
+def _was_in_progress(change: Change) -> bool:
+    return bool(change.before and change.before.get("inprogress"))
+
+
+def live_guard(state: QueueState, names: Optional[Sequence[str]]) -> List[Refusal]:
+    """Refuses where a row that is asked for may have a worker on it.
+
+    In the whole queue a row in progress under a live worker is simply healthy; what is refused is a file named outright,
+    more rows in progress than there are workers, and a worker that cannot be ruled out.
+    """
+    verdict = judge(state)
+    busy = [judged.row for judged in verdict.judged if judged.condition == "in_progress"]
+    wanted = set(spellings(names or ()))
+    named = [row for row in busy if row.filename in wanted]
+    doubtful = named or (busy if verdict.suspects or state.workers.unknown else [])
+    if not doubtful:
+        return []
+    pids = ", ".join("pid %d" % process.pid for process in state.workers.live)
+    reasons = (["%s running (%s)." % (script_name(state.table.queue), pids)] if pids else []) + ["%s." % reason for reason in state.workers.unknown]
+    return [
+        Refusal(
+            "live_worker",
+            "a worker may be at work on %d rows in progress, first row %d (%s): %s" % (len(doubtful), doubtful[0].id, doubtful[0].filename, " ".join(reasons)),
+            "stop every worker of this queue (the playbook fits_%s_queue.yml does, and starts them again), or leave orphaned and twin out of conditions."
+            % state.table.queue,
+        )
+    ]

@@ -1,0 +1,184 @@
+# Copyright (c) 2026, the fieldops.runbooks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who may be working on a queue's rows: processes, lock files, logs, other clients of the database.
+
+A row in progress carries no pid, host or time, so whether a worker is on it is always an inference. What cannot be
+known is named in ``unknown`` and counts as "may be live". Sources: sections 4 and 5 of this system's facts.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from ..connect.files import tail
+from ..connect.postgres import Client
+from ..connect.procfs import Process, hides_others, processes, read_process
+
+_LOCK_NAMES = {"ingest": "siq", "export": "seq", "preview": "spq", "calcache": "ccq", "fileops": "sfq", "reduce": "srq"}
+_LOG_LINE = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d{3} (\d+):\w+:\d+ \w+: (.*)$")
+_AT_WORK = re.compile(r"^(?:Ingesting|Exporting) (\S.*?)(?: - (\d+))?(?:,? \(\d+ (?:on|in) queue\))?$")
+
+
+def script_name(queue: str) -> str:
+    return "service_%s_queue.py" % queue
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where this host keeps what tells about workers; the defaults are production's."""
+
+    scripts_dir: Optional[str] = None
+    worker_user: Optional[str] = None
+    log_dir: Sequence[str] = ("/data/logs",)
+    lockfile_dir: Sequence[str] = ("/data/locks", "/data/logs")
+
+
+@dataclass(frozen=True)
+class LockFile:
+    """A service's lock file. ``state``: live, stale (no such process), recycled (the pid is now something else)."""
+
+    path: str
+    pid: Optional[int]
+    state: str
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """The last thing that a worker logged: local time, and the row it names if it names one."""
+
+    at: str
+    message: str
+    filename: Optional[str] = None
+    row_id: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Evidence about the workers of one queue."""
+
+    live: Tuple[Process, ...] = ()
+    lock_files: Tuple[LockFile, ...] = ()
+    last_lines: Mapping[int, LogLine] = field(default_factory=dict)
+    clients: Tuple[Client, ...] = ()
+    unknown: Tuple[str, ...] = ()
+
+    @property
+    def may_be_live(self) -> bool:
+        return bool(self.live or self.unknown)
+
+    def to_dict(self) -> Dict[str, Any]:
+        return {
+            "processes": [
+                {
+                    "pid": process.pid,
+                    "owner": process.owner,
+                    "argv": list(process.argv),
+                    "last_log_line": self.last_lines[process.pid].message if process.pid in self.last_lines else None,
+                }
+                for process in self.live
+            ],
+            "lock_files": [{"path": lock.path, "pid": lock.pid, "state": lock.state} for lock in self.lock_files],
+            "clients": [client.to_dict() for client in self.clients],
+            "unknown": list(self.unknown),
+        }
+
+
+def is_worker(process: Process, queue: str, places: Places) -> bool:
+    """By exact script name, and by folder and owner where those are given."""
+    script = process.script()
+    if script is None or os.path.basename(script) != script_name(queue):
+        return False
+    if places.worker_user and process.owner != places.worker_user:
+        return False
+    if places.scripts_dir:
+        return os.path.dirname(os.path.realpath(script)) == os.path.realpath(places.scripts_dir)
+    return True
+
+
+def live_workers(queues: Sequence[str], places: Places) -> Dict[str, List[Process]]:
+    """One look at /proc for several queues."""
+    found: Dict[str, List[Process]] = {queue: [] for queue in queues}
+    for process in processes():
+        for queue in queues:
+            if is_worker(process, queue, places):
+                found[queue].append(process)
+    return found
+
+
+def gather(queue: str, places: Places, seen: Sequence[Process], clients: Sequence[Client], unknown: Sequence[str]) -> Workers:
+    """All evidence for one queue. ``seen`` are the processes of one or more looks, ``unknown`` what the caller could not tell."""
+    live = tuple({(process.pid, process.start): process for process in seen}.values())
+    locks = tuple(lock for directory in _distinct(places.lockfile_dir) for lock in _lock_files(directory, queue, places))
+    reasons = list(unknown)
+    if hides_others():
+        reasons.append("/proc hides the processes of other users from this one (hidepid): run as root")
+    return Workers(live, locks, _last_lines(queue, places, {process.pid for process in live}), tuple(clients), tuple(reasons))
+
+
+def _distinct(directories: Sequence[str]) -> List[str]:
+    return list(dict.fromkeys(os.path.realpath(directory) for directory in directories))
+
+
+def _lock_files(directory: str, queue: str, places: Places) -> List[LockFile]:
+    """Lock files of a queue's services under either generation's naming."""
+    old = re.compile(r"^(?:%s\d+|service_%s_queue)\.lock$" % (_LOCK_NAMES[queue], queue))
+    new = re.compile(r"^service_%s_queue\.py(?:-.*)?\.lock$" % queue)
+    try:
+        names = sorted(os.listdir(directory))
+    except OSError:
+        return []
+    return [_lock_file(os.path.join(directory, name), queue, places) for name in names if old.match(name) or new.match(name)]
+
+
+def _lock_file(path: str, queue: str, places: Places) -> LockFile:
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            text = file.read(32).strip()
+    except OSError:
+        return LockFile(path, None, "unreadable")
+    if not text.isdigit():
+        return LockFile(path, None, "stale")
+    process = read_process(int(text))
+    if process is None:
+        return LockFile(path, int(text), "stale")
+    return LockFile(path, process.pid, "live" if is_worker(process, queue, places) else "recycled")
+
+
+def _last_lines(queue: str, places: Places, pids: set[int]) -> Dict[int, LogLine]:
+    """The last line of each live worker, read from the end of the logs of its service."""
+    last: Dict[int, LogLine] = {}
+    if not pids:
+        return last
+    prefix = script_name(queue)
+    for directory in _distinct(places.log_dir):
+        try:
+            names = [name for name in os.listdir(directory) if name.startswith(prefix) and name.endswith(".log")]
+        except OSError:
+            continue
+        for name in names:
+            for line in _safe_tail(os.path.join(directory, name)):
+                _note(last, line, pids)
+    return last
+
+
+def _safe_tail(path: str) -> List[str]:
+    try:
+        return tail(path)
+    except OSError:
+        return []
+
+
+def _note(last: Dict[int, LogLine], line: str, pids: set[int]) -> None:
+    parsed = _LOG_LINE.match(line)
+    if not parsed or int(parsed.group(2)) not in pids:
+        return
+    pid = int(parsed.group(2))
+    if pid in last and last[pid].at > parsed.group(1):
+        return
+    named = _AT_WORK.match(parsed.group(3))
+    row_id = int(named.group(2)) if named and named.group(2) else None
+    last[pid] = LogLine(parsed.group(1), parsed.group(3), named.group(1) if named else None, row_id)

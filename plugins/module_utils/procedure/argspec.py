@@ -1,0 +1,63 @@
+# Copyright (c) 2026, the fieldops.runbooks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Argument specifications as values: options and their constraints travel together and are merged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
+
+
+@dataclass
+class ArgumentSpec:
+    """Options with the rules between them; ``merge`` adds another group."""
+
+    options: Dict[str, Dict[str, Any]] = field(default_factory=dict)
+    mutually_exclusive: List[Sequence[str]] = field(default_factory=list)
+    required_together: List[Sequence[str]] = field(default_factory=list)
+    required_one_of: List[Sequence[str]] = field(default_factory=list)
+    required_if: List[Tuple[Any, ...]] = field(default_factory=list)
+    required_by: Dict[str, Sequence[str]] = field(default_factory=dict)
+
+    def merge(self, *others: ArgumentSpec) -> ArgumentSpec:
+        merged = ArgumentSpec()
+        for spec in (self,) + others:
+            merged.options.update(spec.options)
+            merged.mutually_exclusive += spec.mutually_exclusive
+            merged.required_together += spec.required_together
+            merged.required_one_of += spec.required_one_of
+            merged.required_if += spec.required_if
+            merged.required_by.update(spec.required_by)
+        return merged
+
+    def to_kwargs(self) -> Mapping[str, Any]:
+        return {
+            "argument_spec": self.options,
+            "mutually_exclusive": self.mutually_exclusive,
+            "required_together": self.required_together,
+            "required_one_of": self.required_one_of,
+            "required_if": self.required_if,
+            "required_by": self.required_by,
+        }
+
+
+JOURNAL = ArgumentSpec({"journal_dir": {"type": "path"}})
+
+GUARDS = ArgumentSpec(
+    {
+        "max_changes": {"type": "int", "default": 1000},
+        "cooldown": {"type": "float", "default": 0.0},
+        "lock_wait": {"type": "float", "default": 0.0},
+        "lock_expiry": {"type": "float", "default": 900.0},
+        "accept_data_loss": {"type": "list", "elements": "str", "default": []},
+        "approved_plan": {"type": "str"},
+        "journal_keep_days": {"type": "float", "default": 90.0},
+        "journal_keep_runs": {"type": "int", "default": 1000},
+        "initiator": {
+            "type": "dict",
+            "default": {},
+            "options": {"user": {"type": "str"}, "job_id": {"type": "str"}},
+        },
+    }
+).merge(JOURNAL)

@@ -1,0 +1,95 @@
+# Copyright (c) 2026, the fieldops.runbooks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the journal of a node tells: runs, who made them, which never finished, which were taken back."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from dataclasses import asdict
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional
+
+from .envelope import Finding, Remedy
+from .journal import Journal, Run
+from .lock import Lease, NodeLock
+from .run import Check
+
+_OWN = ("type", "v", "undo_id", "fix", "started", "who", "plan_sha256", "total", "undo_of", "undo_changes", "undone", "context_of")
+
+
+class HistoryState(NamedTuple):
+    runs: List[Run]
+    undone_by: Mapping[str, List[str]]
+    holder: Optional[Lease]
+
+
+class History(Check[HistoryState]):
+    """Reads the journal; creates nothing, not even the directory."""
+
+    name = "runbook_journal_info"
+
+    def __init__(self, params: Mapping[str, Any]) -> None:
+        self.journal = Journal(params["journal_dir"])
+        self.wanted: Optional[str] = params["undo_id"]
+        self.fix: Optional[str] = params["fix"]
+        self.limit: int = params["limit"]
+
+    def observe(self) -> HistoryState:
+        undone_by: Dict[str, List[str]] = defaultdict(list)
+        runs = []
+        for run in self.journal.all_runs():
+            if run.header.get("undo_of"):
+                undone_by[run.header["undo_of"]].append(run.undo_id)
+            if self.fix in (None, run.fix):
+                runs.append(run)
+        if self.wanted:
+            runs = [self.journal.read(self.wanted)]
+        runs.sort(key=lambda run: run.status != "unfinished")
+        return HistoryState(runs[: self.limit], undone_by, NodeLock(self.journal.directory, 0).holder())
+
+    def diagnose(self, state: HistoryState) -> List[Finding]:
+        killed = [run for run in state.runs if run.status == "unfinished" and not state.undone_by.get(run.undo_id)]
+        if state.holder is not None:
+            killed = [run for run in killed if run.header["who"]["pid"] != state.holder.pid]
+        return [
+            Finding(
+                "runbook.journal.unfinished",
+                "warning",
+                run.undo_id,
+                "%s by %s was stopped half way on %s" % (run.fix, run.header["who"]["user"], _utc(run.header["started"])),
+                {"total": run.header["total"]},
+                Remedy("run the same fix again to finish it, or take it back with runbook_undo undo_id=%s" % run.undo_id),
+            )
+            for run in killed
+        ] or [Finding("runbook.journal.ok", "ok", self.journal.directory, "no run was left unfinished")]
+
+    def facts(self, state: HistoryState) -> Mapping[str, Any]:
+        return {
+            "runs": [self._run(run, state.undone_by.get(run.undo_id, [])) for run in state.runs],
+            "lock": asdict(state.holder) if state.holder else None,
+        }
+
+    def _run(self, run: Run, undone_by: List[str]) -> Dict[str, Any]:
+        header = run.header
+        shown = {
+            "undo_id": run.undo_id,
+            "fix": run.fix,
+            "status": run.status,
+            "error": run.error,
+            "started": _utc(header["started"]),
+            "ended": _utc(run.ended) if run.ended else None,
+            "who": header["who"],
+            "plan_sha256": header["plan_sha256"],
+            "total": header["total"],
+            "context": {key: value for key, value in header.items() if key not in _OWN},
+            "undo_of": header.get("undo_of"),
+            "undone_by": undone_by,
+        }
+        if self.wanted:
+            shown["changes"] = [dict(entry.change.to_dict(), n=entry.n, state=entry.state) for entry in run.changes]
+        return shown
+
+
+def _utc(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

@@ -1,0 +1,109 @@
+# Copyright (c) 2026, the fieldops.runbooks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The only place where the engine meets AnsibleModule: results out, errors into one ``fail_json``."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from contextlib import closing
+from typing import Any, Callable, Mapping, NoReturn, Tuple, Type
+
+from ansible.module_utils.basic import AnsibleModule
+
+from .argspec import GUARDS
+from .errors import RunbookError
+from .guard import GuardOptions
+from .run import Check, Engine, Procedure, Result, inspect, shown
+
+Errors = Tuple[Type[Exception], ...]
+
+
+def run_info(module: AnsibleModule, factory: Callable[[Mapping[str, Any]], Check[Any]], errors: Errors = ()) -> NoReturn:
+    """Observe, diagnose, exit. ``errors`` are the exceptions of the system that are told by their message alone."""
+    started = time.monotonic()
+    try:
+        with closing(_Closer(factory(module.params))) as holder:
+            result = inspect(holder.check)
+    except (RunbookError,) + errors as exc:
+        _fail(module, exc, None, started)
+    module.exit_json(changed=False, **_facts(result, started))
+
+
+def run_fix(module: AnsibleModule, factory: Callable[[Mapping[str, Any]], Procedure[Any]], errors: Errors = ()) -> NoReturn:
+    """Run a procedure through the engine and exit."""
+    started = time.monotonic()
+    engine = None
+    try:
+        options = guard_options(module.params)
+        with closing(_Closer(factory(module.params))) as holder:
+            engine = Engine(holder.check, options, bool(module.check_mode))
+            result = engine.run()
+    except (RunbookError,) + errors as exc:
+        _fail(module, exc, engine.result if engine else None, started)
+    module.exit_json(changed=result.changed, **_facts(result, started), **_plan(module, result))
+
+
+def guard_options(params: Mapping[str, Any]) -> GuardOptions:
+    """Read the option group, refusing values that no plan could meet."""
+    approved = params.get("approved_plan")
+    if approved is not None and not re.match(r"^[0-9a-fA-F]{64}$", approved):
+        raise RunbookError("approved_plan must be the plan_sha256 of an earlier result (64 hexadecimal digits), not %r" % approved)
+    for name in ("max_changes", "cooldown", "lock_wait", "journal_keep_days", "journal_keep_runs"):
+        if params[name] < 0:
+            raise RunbookError("%s must be 0 or more, not %s" % (name, params[name]))
+    if params["lock_expiry"] < 60:
+        raise RunbookError("lock_expiry must be at least 60 seconds, longer than any run, not %s" % params["lock_expiry"])
+    known = {name: params[name] for name in GUARDS.options}
+    return GuardOptions(**dict(known, initiator=params["initiator"] or {}))
+
+
+class _Closer:
+    """Closes what a check holds open, if it holds anything."""
+
+    def __init__(self, check: Any) -> None:
+        self.check = check
+
+    def close(self) -> None:
+        close = getattr(self.check, "close", None)
+        if close is not None:
+            close()
+
+
+def _facts(result: Result, started: float) -> dict[str, Any]:
+    return dict(
+        result.facts,
+        findings=[finding.to_dict() for finding in result.findings],
+        evidence=dict(result.evidence),
+        elapsed=round(time.monotonic() - started, 3),
+    )
+
+
+def _plan(module: AnsibleModule, result: Result) -> dict[str, Any]:
+    rows = shown(result.changes, result.outcomes)
+    plan = {"changes": rows, "changes_total": len(result.changes), "plan_sha256": result.sha256, "undo_id": result.undo_id}
+    if module._diff:
+        plan["diff"] = [_diff(row) for row in rows]
+    return plan
+
+
+def _diff(row: Mapping[str, Any]) -> dict[str, Any]:
+    """One change as Ansible shows it: only the values that differ, one to a line."""
+    before, after = row["before"], row["after"]
+    if before is not None and after is not None:
+        same = {key for key in before if key in after and before[key] == after[key]}
+        before, after = ({key: image[key] for key in image if key not in same} for image in (before, after))
+    text = [("" if image is None else json.dumps(image, indent=2, sort_keys=True) + "\n") for image in (before, after)]
+    header = "%s %s" % (row["action"], row["subject"])
+    return {"before": text[0], "after": text[1], "before_header": header, "after_header": header}
+
+
+def _fail(module: AnsibleModule, exc: Exception, result: Any, started: float) -> NoReturn:
+    known = {"elapsed": round(time.monotonic() - started, 3)}
+    if result is not None:
+        known = dict(_facts(result, started), **_plan(module, result))
+        # A refused plan, and one whose changes were rolled back, changed nothing; an undo_id says that there is a way back.
+        known["changed"] = any(outcome.done for outcome in result.outcomes)
+    module.fail_json(msg=str(exc), **dict(known, **getattr(exc, "detail", {})))

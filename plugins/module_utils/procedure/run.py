@@ -1,0 +1,185 @@
+# Copyright (c) 2026, the fieldops.runbooks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine: observe, diagnose, plan, guard, journal, apply, verify. It knows no system and no server.
+
+Check mode walks the same path and stops after the guards, so the plan is the prediction.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, Generic, Iterator, List, Mapping, Optional, Sequence, TypeVar
+
+from .envelope import Change, Finding, Outcome, plan_sha256
+from .errors import NotConverged, Refusal, Refused, RunbookError
+from .guard import GuardOptions, check_all
+from .journal import Journal, RunWriter, boundary
+from .lock import NodeLock
+from .who import who
+
+S = TypeVar("S")
+SHOWN_CHANGES = 1000
+"""Changes in a result; the journal has them all."""
+
+
+class Check(ABC, Generic[S]):
+    """The left half: reads, and says what it sees. ``diagnose`` and ``facts`` are pure."""
+
+    name: str
+
+    @abstractmethod
+    def observe(self) -> S:
+        """Read everything that the diagnosis needs."""
+
+    @abstractmethod
+    def diagnose(self, state: S) -> List[Finding]:
+        """What is so."""
+
+    def facts(self, state: S) -> Mapping[str, Any]:
+        """The module's own return values."""
+        return {}
+
+    def evidence(self, state: S) -> Mapping[str, Any]:
+        """What the findings rest on."""
+        return {}
+
+
+class Procedure(Check[S]):
+    """A check that can also mend. ``plan`` and ``guards`` are pure."""
+
+    @abstractmethod
+    def plan(self, state: S) -> List[Change]:
+        """What would be changed; empty when nothing is to be done."""
+
+    @abstractmethod
+    def apply(self, changes: Sequence[Change]) -> Sequence[Outcome]:
+        """Make one batch of changes, all or none, skipping those whose subject has changed since it was observed."""
+
+    def guards(self, state: S, plan: Sequence[Change]) -> List[Refusal]:
+        """Refusals that only this fix knows."""
+        return []
+
+    def batches(self, plan: Sequence[Change]) -> Iterator[Sequence[Change]]:
+        """How the plan is cut up; each batch is journaled, applied and marked as one."""
+        for change in plan:
+            yield [change]
+
+    def context(self) -> Mapping[str, Any]:
+        """What an undo must know to find the same subjects again. No secrets."""
+        return {}
+
+
+@dataclass
+class Result:
+    """What the module returns."""
+
+    findings: List[Finding]
+    facts: Mapping[str, Any]
+    evidence: Mapping[str, Any]
+    changes: List[Change] = field(default_factory=list)
+    outcomes: List[Outcome] = field(default_factory=list)
+    sha256: Optional[str] = None
+    undo_id: Optional[str] = None
+    changed: bool = False
+
+
+def inspect(check: Check[S]) -> Result:
+    """Run the left half."""
+    state = check.observe()
+    return Result(check.diagnose(state), check.facts(state), check.evidence(state))
+
+
+def shown(plan: Sequence[Change], outcomes: Sequence[Outcome] = ()) -> List[dict[str, Any]]:
+    """The plan as a result shows it, with what became of each change."""
+    rows = []
+    for n, change in enumerate(plan[:SHOWN_CHANGES]):
+        outcome = outcomes[n] if n < len(outcomes) else Outcome(False)
+        row = dict(change.to_dict(), n=n, done=outcome.done)
+        if outcome.note:
+            row["note"] = outcome.note
+        rows.append(row)
+    return rows
+
+
+class Engine(Generic[S]):
+    """Runs one procedure once."""
+
+    def __init__(self, procedure: Procedure[S], options: GuardOptions, check_mode: bool) -> None:
+        self.procedure = procedure
+        self.options = options
+        self.check_mode = check_mode
+        self.journal = Journal(options.journal_dir)
+        self.lock = NodeLock(self.journal.directory, options.lock_expiry)
+        self.who = who(options.initiator)
+        self.result: Optional[Result] = None
+        """What is known so far, also when ``run`` raised."""
+
+    def run(self) -> Result:
+        if self.check_mode:
+            return self._run(self.lock.holder())
+        self.journal.prepare()
+        try:
+            return self._run(self.lock.acquire("%s-%d" % (self.procedure.name, time.time_ns()), self.procedure.name, self.who["user"], self.options.lock_wait))
+        finally:
+            self.lock.release()
+
+    def _run(self, holder: Any) -> Result:
+        procedure = self.procedure
+        state = procedure.observe()
+        plan = procedure.plan(state)
+        result = Result(procedure.diagnose(state), procedure.facts(state), procedure.evidence(state), plan, [], plan_sha256(procedure.name, plan))
+        self.result = result
+        refusals = procedure.guards(state, plan)
+        if plan:
+            refusals += check_all(procedure.name, plan, str(result.sha256), self.options, self.journal, holder)
+        if refusals:
+            raise Refused(procedure.name, refusals, len(plan))
+        result.changed = bool(plan)
+        if plan and not self.check_mode:
+            self._change(result)
+        return result
+
+    def _change(self, result: Result) -> None:
+        result.changed = False
+        self.journal.prune(self.options.journal_keep_days, self.options.journal_keep_runs)
+        header = dict(self.procedure.context(), who=self.who, plan_sha256=result.sha256, total=len(result.changes))
+        writer = self.journal.start(self.procedure.name, header)
+        result.undo_id = writer.undo_id
+        try:
+            for batch in self.procedure.batches(result.changes):
+                self._change_batch(result, writer, batch)
+            self._verify(result)
+        except Exception as exc:
+            writer.end("failed", str(exc))
+            raise
+        writer.end("ok")
+
+    def _change_batch(self, result: Result, writer: RunWriter, batch: Sequence[Change]) -> None:
+        first = len(result.outcomes)
+        self.lock.renew()
+        writer.begin(first, batch)
+        boundary("apply.before")
+        outcomes = self.procedure.apply(batch)
+        boundary("apply.after")
+        if len(outcomes) != len(batch):
+            raise RunbookError("%s gave %d outcomes for %d changes" % (self.procedure.name, len(outcomes), len(batch)))
+        writer.done(first, outcomes)
+        result.outcomes.extend(outcomes)
+        result.changed = any(outcome.done for outcome in result.outcomes)
+
+    def _verify(self, result: Result) -> None:
+        """Look again: of what was planned, nothing may be left to do."""
+        state = self.procedure.observe()
+        result.findings = self.procedure.diagnose(state)
+        result.facts, result.evidence = self.procedure.facts(state), self.procedure.evidence(state)
+        made = {change.subject for change, outcome in zip(result.changes, result.outcomes) if outcome.done}
+        left = [change for change in self.procedure.plan(state) if change.subject in made]
+        if left:
+            raise NotConverged(
+                "%s made its changes, but %d of them are needed again at once, first %s: %s"
+                % (self.procedure.name, len(left), left[0].subject, left[0].reason),
+                left=shown(left),
+            )

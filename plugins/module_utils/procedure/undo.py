@@ -1,0 +1,203 @@
+# Copyright (c) 2026, the fieldops.runbooks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Undo: a procedure whose plan is a journaled run, read backwards.
+
+What a system adds is a store: it reads subjects as they are now and moves them from one image to another. Whether a
+change was really made is decided by looking, not by the journal's mark: a subject that matches ``after`` is put back,
+one that matches ``before`` needs nothing, and anything else was changed since and is refused.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, Callable, Collection, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+
+from .envelope import Change, Finding, Image, Outcome
+from .errors import JournalError, Refusal
+from .journal import DONE, Journal, JournaledChange, Run
+from .run import Procedure
+
+
+class Store(ABC):
+    """Where the subjects of a fix live."""
+
+    @abstractmethod
+    def read(self, changes: Sequence[Change]) -> List[Tuple[Optional[Image], Any]]:
+        """The subject of each change as it is now, with its version token; image ``None`` where it is gone."""
+
+    @abstractmethod
+    def apply(self, changes: Sequence[Change]) -> Sequence[Outcome]:
+        """Move each subject from ``before`` to ``after`` if it is still at ``token``; all in one stroke."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One journaled change beside what its subject looks like now."""
+
+    entry: JournaledChange
+    now: Optional[Image]
+    token: Any
+    undone: bool = False
+    """An earlier undo has put it back."""
+
+    @property
+    def made(self) -> Optional[Image]:
+        """The image that the fix left behind."""
+        return self.entry.actual if self.entry.actual is not None else self.entry.change.after
+
+    def standing(self) -> str:
+        """``made``, ``as_before``, or ``changed`` since.
+
+        A change that was marked done and never undone, yet looks as before, was changed by somebody else: a queue
+        row that was reset and taken by a worker looks like the orphan that it once was.
+        """
+        if matches(self.made, self.now):
+            return "made"
+        restored = self.undone or self.entry.state != DONE
+        return "as_before" if restored and matches(self.entry.change.before, self.now) else "changed"
+
+
+@dataclass(frozen=True)
+class UndoState:
+    run: Run
+    subjects: Tuple[Subject, ...]
+
+
+def matches(image: Optional[Image], now: Optional[Image]) -> bool:
+    """Does the subject look like the image, in all that the image names?"""
+    if image is None or now is None:
+        return image is None and now is None
+    return all(key in now and now[key] == value for key, value in image.items())
+
+
+def select(run: Run, numbers: Sequence[int]) -> List[JournaledChange]:
+    """The changes of a run to be undone, last first; all when none is named."""
+    unknown = sorted(set(numbers) - {entry.n for entry in run.changes})
+    if unknown:
+        raise JournalError("run %s has no change %s; it has 0 to %d" % (run.undo_id, ", ".join(map(str, unknown)), len(run.changes) - 1))
+    return [entry for entry in reversed(run.touched()) if not numbers or entry.n in numbers]
+
+
+def undone_numbers(journal: Journal, undo_id: str) -> Set[int]:
+    """Numbers of the changes of a run that earlier undo runs took back, or had begun to."""
+    numbers: Set[int] = set()
+    for run in journal.all_runs():
+        if run.undo_id == undo_id:
+            break
+        if run.header.get("undo_of") == undo_id:
+            numbers.update(run.header.get("undone", ()))
+    return numbers
+
+
+class Undo(Procedure[UndoState]):
+    """Takes a run back. Journaled like any fix, so an undo can be undone."""
+
+    name = "runbook_undo"
+
+    def __init__(self, run: Run, store: Store, numbers: Sequence[int] = (), undone: Collection[int] = ()) -> None:
+        self.run = run
+        self.store = store
+        self.numbers = sorted(set(numbers))
+        self.undone = frozenset(undone)
+        self.entries = select(run, self.numbers)
+
+    def close(self) -> None:
+        close = getattr(self.store, "close", None)
+        if close is not None:
+            close()
+
+    def facts(self, state: UndoState) -> Mapping[str, Any]:
+        return {"undone": {"undo_id": state.run.undo_id, "fix": state.run.fix, "status": state.run.status}}
+
+    def observe(self) -> UndoState:
+        seen = self.store.read([entry.change if entry.actual is None else _with_actual(entry) for entry in self.entries])
+        return UndoState(
+            self.run,
+            tuple(Subject(entry, now, token, entry.n in self.undone) for entry, (now, token) in zip(self.entries, seen)),
+        )
+
+    def diagnose(self, state: UndoState) -> List[Finding]:
+        standing = [subject.standing() for subject in state.subjects]
+        detail = {word: standing.count(word) for word in ("made", "as_before", "changed")}
+        if detail["made"] or detail["changed"]:
+            summary = "%d of %d changes of run %s are in force, %d were changed since" % (
+                detail["made"],
+                len(standing),
+                state.run.undo_id,
+                detail["changed"],
+            )
+            return [Finding("runbook.undo.in_force", "info", state.run.undo_id, summary, detail)]
+        return [Finding("runbook.undo.as_before", "ok", state.run.undo_id, "everything is as it was before run %s" % state.run.undo_id, detail)]
+
+    def plan(self, state: UndoState) -> List[Change]:
+        return [
+            Change(
+                action="undo_" + subject.entry.change.action,
+                subject=subject.entry.change.subject,
+                before=subject.made,
+                after=subject.entry.change.before,
+                reason="change %d of run %s is taken back" % (subject.entry.n, state.run.undo_id),
+                token=subject.token,
+            )
+            for subject in state.subjects
+            if subject.standing() == "made" and subject.entry.change.reversible
+        ]
+
+    def guards(self, state: UndoState, plan: Sequence[Change]) -> List[Refusal]:
+        changed = [subject for subject in state.subjects if subject.standing() == "changed"]
+        final = [subject for subject in state.subjects if subject.standing() == "made" and not subject.entry.change.reversible]
+        free = sorted(subject.entry.n for subject in state.subjects if subject not in changed and subject not in final)
+        rest = "undo only others: changes: %s." % (free[:20] if len(free) > 20 else free) if free else "nothing; the rest cannot be undone."
+        refusals = []
+        if changed:
+            refusals.append(Refusal("changed_since", _told(changed), rest))
+        if final:
+            refusals.append(Refusal("irreversible", "%d changes cannot be taken back, first %s." % (len(final), final[0].entry.change.subject), rest))
+        return refusals
+
+    def batches(self, plan: Sequence[Change]) -> Iterator[Sequence[Change]]:
+        """All at once: half an undo would be a third state."""
+        yield plan
+
+    def apply(self, changes: Sequence[Change]) -> Sequence[Outcome]:
+        self.undone |= {entry.n for entry in self.entries}
+        return self.store.apply(changes)
+
+    def context(self) -> Mapping[str, Any]:
+        inherited = self.run.header.get("context_of") or self.run.fix
+        context = {key: value for key, value in self.run.header.items() if key in ("database", "queue")}
+        undone = [entry.n for entry in self.entries]
+        return dict(context, undo_of=self.run.undo_id, undo_changes=self.numbers or None, undone=undone, context_of=inherited)
+
+
+def _with_actual(entry: JournaledChange) -> Change:
+    change = entry.change
+    return Change(change.action, change.subject, change.before, entry.actual, change.reason, change.reversible)
+
+
+def _told(changed: Sequence[Subject]) -> str:
+    first = changed[0]
+    now = "it is gone (served, or deleted)" if first.now is None else "it is now %s" % {
+        key: first.now.get(key) for key in sorted(set(first.made or first.entry.change.before or {}))
+    }
+    return "%d subjects were changed since the run, first %s (change %d): %s." % (len(changed), first.entry.change.subject, first.entry.n, now)
+
+
+StoreFactory = Callable[[Mapping[str, Any], Mapping[str, Any]], Store]
+
+
+def undo_factory(stores: Mapping[str, StoreFactory]) -> Callable[[Mapping[str, Any]], Undo]:
+    """From the stores of all systems, what makes the undo of one run out of module parameters."""
+
+    def make(params: Mapping[str, Any]) -> Undo:
+        journal = Journal(params["journal_dir"])
+        run = journal.read(params["undo_id"])
+        fix = str(run.header.get("context_of") or run.fix)
+        if fix not in stores:
+            raise JournalError("runs of %s cannot be undone by this version; it undoes: %s" % (fix, ", ".join(sorted(stores))))
+        select(run, params["changes"])  # refuses unknown numbers before a server is asked
+        return Undo(run, stores[fix](params, run.header), params["changes"], undone_numbers(journal, run.undo_id))
+
+    return make

@@ -1,0 +1,5 @@
+"""The laboratory: real servers and stand-ins that the integration tests, the demo and the benchmarks run against.
+
+`pg` starts PostgreSQL, `fits` gives it a FITS Storage database with workers and faults. Everything that is started here
+is stopped by recorded process id; a run that is killed is cleaned up by `keeper`.
+"""
