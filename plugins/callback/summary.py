@@ -79,6 +79,7 @@ from ansible import constants as C
 from ansible import context
 from ansible.executor.stats import AggregateStats
 from ansible.executor.task_result import CallbackTaskResult
+from ansible.playbook.task import Task
 from ansible.plugins.callback import CallbackBase
 from ansible.release import __version__ as ansible_version
 from ansible.utils.color import stringc
@@ -102,7 +103,7 @@ class CallbackModule(CallbackBase):
         self._started = datetime.now(timezone.utc)
         self._playbooks: List[str] = []
         self._report = Report(_inventory())
-        self._turns: Dict[Tuple[str, str], List[Mapping[str, Any]]] = {}
+        self._turns: Dict[Tuple[str, str], List[Task]] = {}
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         name = str(getattr(playbook, "_file_name", "") or "")
@@ -126,11 +127,11 @@ class CallbackModule(CallbackBase):
 
     def v2_runner_on_failed(self, result: CallbackTaskResult, ignore_errors: bool = False) -> None:
         if not self._add(result, failed=True):
-            self._report.add_trouble("failed", self._origin(result, result.task_fields), result.result, bool(ignore_errors))
+            self._report.add_trouble("failed", self._origin(result, result.task), result.result, bool(ignore_errors))
 
     def v2_runner_on_unreachable(self, result: CallbackTaskResult) -> None:
         self._add(result, failed=True)
-        self._report.add_trouble("unreachable", self._origin(result, result.task_fields), result.result)
+        self._report.add_trouble("unreachable", self._origin(result, result.task), result.result)
 
     def v2_playbook_on_stats(self, stats: AggregateStats) -> None:
         report_path = self.get_option("report_path")
@@ -150,7 +151,7 @@ class CallbackModule(CallbackBase):
 
     def _turn(self, result: CallbackTaskResult) -> None:
         """Only here are the options of one turn of a loop known with their values filled in."""
-        self._turns.setdefault((result.host.get_name(), result.task.get_path()), []).append(result.task_fields)
+        self._turns.setdefault((result.host.get_name(), result.task.get_path()), []).append(result.task)
 
     def _add(self, result: CallbackTaskResult, failed: bool = False) -> bool:
         """Take a result, and each turn of a loop; true when a refusal explains the failure."""
@@ -158,35 +159,34 @@ class CallbackModule(CallbackBase):
         turns = self._turns.pop((result.host.get_name(), result.task.get_path()), [])
         loop = values.get("results") if result.task.loop is not None else None
         if not isinstance(loop, list):
-            return self._add_one(result, result.task_fields, values, failed)
+            return self._add_one(result, result.task, values, failed)
         refused = [True]
         for n, turn in enumerate(loop):
             if isinstance(turn, Mapping):
                 lost = bool(turn.get("failed") or turn.get("unreachable"))
-                told = self._add_one(result, turns[n] if n < len(turns) else result.task_fields, turn, lost)
+                told = self._add_one(result, turns[n] if n < len(turns) else result.task, turn, lost)
                 refused += [told] if lost else []
         return len(refused) > 1 and all(refused)
 
-    def _add_one(self, result: CallbackTaskResult, fields: Mapping[str, Any], values: Mapping[str, Any], failed: bool) -> bool:
+    def _add_one(self, result: CallbackTaskResult, task: Task, values: Mapping[str, Any], failed: bool) -> bool:
         # failed_when judges a result, it does not make it less complete: the module itself said nothing of an error.
         complete = not failed or ("failed_when_result" in values and "msg" not in values)
         item = values.get(str(values.get("ansible_loop_var")))
-        return self._report.add(self._origin(result, fields, item), values, complete) and failed and bool(values.get("refusals"))
+        return self._report.add(self._origin(result, task, item), values, complete) and failed and bool(values.get("refusals"))
 
-    def _origin(self, result: CallbackTaskResult, fields: Mapping[str, Any], item: Any = None) -> Origin:
+    def _origin(self, result: CallbackTaskResult, task: Task, item: Any = None) -> Origin:
         host = str(result.host.get_name())
-        args = fields.get("args")
         return Origin(
             host=host,
-            task=str(result.task_name),
-            action=str(result.task.resolved_action or result.task.action),
+            task=str(task.name or task.action),
+            action=str(task.resolved_action or task.action),
             at=_iso(datetime.now(timezone.utc)),
-            check_mode=bool(fields.get("check_mode")),
-            ran_on=str(fields.get("delegate_to") or host),
-            args=args if isinstance(args, Mapping) else {},
+            check_mode=bool(task.check_mode),
+            ran_on=str(task.delegate_to or host),
+            args={name: value for name, value in task.args.items() if not name.startswith("_ansible_")},
             item=item,
-            become=fields.get("become") is True,
-            become_user=str(fields.get("become_user") or ""),
+            become=task.become is True,
+            become_user=str(task.become_user or ""),
         )
 
     def _write(self, path: str, document: Mapping[str, Any]) -> str:

@@ -107,7 +107,7 @@ runs:
       description: The changes with their state (V(pending), V(unknown), V(done), V(skipped)); only with O(undo_id).
       type: list
       elements: dict
-      sample: [{"n": 0, "state": "done", "action": "reset", "subject": "ingest:N20200804S0091.fits", "before": {}, "after": {}, "reason": "", "reversible": true}]
+      sample: [{"n": 0, "state": "done", "action": "reset", "subject": "ingest:N20200804S0091.fits"}]
 lock:
   description: Who holds the node's lock; null when nobody does.
   returned: always

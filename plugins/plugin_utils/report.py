@@ -16,6 +16,7 @@ from .report_read import Envelope, Scope, host_key, playbook_command, read, reas
 
 SCHEMA_VERSION = 1
 WORST_FIRST = ("critical", "warning", "info", "ok")
+WRONG = ("critical", "warning")
 MERGE_SCAN = 50
 """How many sources of one finding are compared with a new one; beyond that they are listed apart."""
 
@@ -61,7 +62,7 @@ class Seen:
 
 
 Source = Tuple[str, Scope]
-Place = Tuple[str, str, str, int]
+Place = Tuple[str, str, str, bool, int]
 
 
 class Report:
@@ -96,7 +97,7 @@ class Report:
         self.envelopes += 1
         self.unreadable += envelope.unreadable
         self._order += 1
-        scope = Scope.of(origin.action, origin.args, origin.item, result.get("checked"))
+        scope = Scope.of(origin.action, origin.node, origin.args, origin.item, result.get("checked"))
         if envelope.findings is not None:
             self._add_findings(origin, scope, envelope.findings, ok)
         self._add_changes(origin, scope, envelope, ok)
@@ -109,13 +110,15 @@ class Report:
 
     def _add_findings(self, origin: Origin, scope: Scope, findings: Sequence[Dict[str, Any]], ok: bool) -> None:
         known = self._by_source.setdefault((origin.host, scope), {})
-        told: Dict[Tuple[str, str], Dict[str, None]] = {}
+        told: Dict[Tuple[str, str, bool], Dict[str, None]] = {}
         mentioned: Set[int] = set()
         for finding in findings:
-            summaries = told.setdefault((finding["code"], finding["subject"]), {})
+            # A check that uses one code for good and bad clears the bad one by reporting the good one.
+            what = (finding["code"], finding["subject"], finding["severity"] in WRONG)
+            summaries = told.setdefault(what, {})
             if finding["summary"] in summaries:
                 continue
-            seen = self._seen(origin, scope, finding, len(summaries))
+            seen = self._seen(origin, scope, finding, (origin.host,) + what + (len(summaries),))
             summaries[finding["summary"]] = None
             mentioned.add(id(seen))
             known[id(seen)] = seen
@@ -125,8 +128,8 @@ class Report:
                 if key not in mentioned and seen.cleared_at is None:
                     seen.cleared_at = origin.at
 
-    def _seen(self, origin: Origin, scope: Scope, finding: Dict[str, Any], nth: int) -> Seen:
-        bucket = self._by_place.setdefault((origin.host, finding["code"], finding["subject"], nth), {})
+    def _seen(self, origin: Origin, scope: Scope, finding: Dict[str, Any], place: Place) -> Seen:
+        bucket = self._by_place.setdefault(place, {})
         seen = bucket.get(scope)
         if seen is None and len(bucket) <= MERGE_SCAN:
             seen = next((other for other in bucket.values() if same_place(other.scope, scope)), None)
@@ -213,7 +216,7 @@ class Report:
         totals = dict.fromkeys(WORST_FIRST + ("cleared",), 0)
         for group in findings:
             if group["cleared"]:
-                totals["cleared"] += len(group["hosts"]) if group["severity"] in ("critical", "warning") else 0
+                totals["cleared"] += len(group["hosts"]) if group["severity"] in WRONG else 0
             else:
                 totals[group["severity"]] += len(group["hosts"]) if group["severity"] == "ok" else 1
         totals["changes_done"] = sum(made(entry) for entry in self.changes if not entry["check_mode"])

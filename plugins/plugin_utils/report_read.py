@@ -178,14 +178,14 @@ class Scope:
     options: Tuple[Tuple[str, str], ...]
 
     @classmethod
-    def of(cls, action: str, args: Mapping[str, Any], item: Any, checked: Any) -> Scope:
+    def of(cls, action: str, node: str, args: Mapping[str, Any], item: Any, checked: Any) -> Scope:
         """A module that returns ``checked`` says it itself; otherwise its options and its turn of the loop do."""
         if checked is not None:
-            return cls(action, (("checked", _digest(checked)),))
+            return cls(action, (("checked", _digest(checked)), ("node", node)))
         options = {name: _digest(value) for name, value in args.items() if name not in NOT_SCOPE and value is not None}
         if item is not None:
             options["item"] = _digest(item)
-        return cls(action, tuple(sorted(options.items())))
+        return cls(action, tuple(sorted(dict(options, node=node).items())))
 
 
 def same_place(one: Scope, other: Scope) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Sequence
 
 ROWS = 20
 """Entries of a section; the JSON report has them all."""
@@ -28,8 +28,16 @@ _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\
 
 Style = Callable[[str, str], str]
 """Gives a text the look of a role: critical, warning, info, ok, changed or heading."""
-Row = Tuple[str, Sequence[str], str, str]
-"""A word, the hosts, what there is to say, and the numbers of its remedies."""
+
+
+class Row(NamedTuple):
+    """One line of what is wrong."""
+
+    word: str
+    hosts: Sequence[str]
+    text: str
+    remedies: str = ""
+    note: str = ""
 
 
 def unstyled(text: str, role: str) -> str:
@@ -92,11 +100,19 @@ def wrap(text: str, width: int, lines: int) -> List[str]:
     return wrapped
 
 
-def fold(names: Iterable[str], named: int = NAMED_HOSTS) -> str:
-    """``fits-a, fits-b (+3)``"""
+def fold(names: Iterable[str], width: int = LONGEST, named: int = NAMED_HOSTS) -> str:
+    """``fits-a, fits-b (+3)``: the first few names, fewer where there is no room."""
     unique = list(dict.fromkeys(names))
-    shown = ", ".join(clean(name, 40) for name in unique[:named])
-    return shown if len(unique) <= named else "%s (+%d)" % (shown, len(unique) - named)
+    for shown in range(min(named, len(unique)), 1, -1):
+        text = ", ".join(clean(name) for name in unique[:shown]) + _others(len(unique) - shown)
+        if cells(text) <= width:
+            return text
+    more = _others(len(unique) - 1)
+    return cut(clean("".join(unique[:1])), width - len(more)) + more
+
+
+def _others(number: int) -> str:
+    return " (+%d)" % number if number > 0 else ""
 
 
 def count(number: int, noun: str) -> str:
@@ -107,7 +123,7 @@ def render(report: Mapping[str, Any], page: Page) -> List[str]:
     """The lines of the page."""
     page = Page(max(page.width, NARROWEST), page.show_info, page.style, page.report_path)
     lines = [_title(report, page), ""] + _verdict(report, page)
-    lines += [page.style("  " + line, "info") for line in wrap(_counts(report, page), page.width - 2, 3)]
+    lines += [page.style("  " + line, "info") for line in wrap(_counts(report, page), page.width - 2, 3) if line]
     shown = [group for group in report["findings"] if not group["cleared"] and _is_shown(group, page)]
     sections = (
         _wrong(report, shown, page),
@@ -123,7 +139,7 @@ def render(report: Mapping[str, Any], page: Page) -> List[str]:
 
 
 def _title(report: Mapping[str, Any], page: Page) -> str:
-    playbooks = fold((re.split(r"[/\\]", name)[-1] for name in report["run"]["playbooks"]), 3)
+    playbooks = fold((re.split(r"[/\\]", name)[-1] for name in report["run"]["playbooks"]), page.width // 2)
     mode = "  check mode, nothing was touched" if report["run"]["check_mode"] else ""
     title = cut("RUNBOOK SUMMARY  %s%s" % (playbooks, mode), page.width)
     return page.style(title + " " + "-" * (page.width - cells(title) - 1) if cells(title) < page.width else title, "heading")
@@ -145,9 +161,9 @@ def _verdict(report: Mapping[str, Any], page: Page) -> List[str]:
     """One word and one sentence that say how things stand."""
     totals, failed = report["totals"], _open_failures(report)
     standing = [entry for group in report["findings"] if not group["cleared"] and group["severity"] in ("critical", "warning") for entry in group["hosts"]]
-    found = [count(totals[word], noun) for word, noun in (("critical", "critical finding"), ("warning", "warning")) if totals[word]]
-    parts = ["%s on %d of %s" % (" and ".join(found), _hosts_of(standing), count(max(len(report["hosts"]), 1), "host"))] if found else []
-    for entries, words in ((report["unreachable"], "not reached"), (failed, "failed")):
+    found = ["%d %s" % (totals[word], word) for word in ("critical", "warning") if totals[word]]
+    parts = ["%s on %d of %s" % (", ".join(found), _hosts_of(standing), count(max(len(report["hosts"]), 1), "host"))] if found else []
+    for entries, words in ((report["unreachable"], "unreachable"), (failed, "failed")):
         parts += ["%s %s" % (count(_hosts_of(entries), "host"), words)] if entries else []
     parts += [count(totals["refused"], "plan") + " refused"] if totals["refused"] else []
     word, role = "ALL CLEAR", "ok"
@@ -189,8 +205,8 @@ def _wrong(report: Mapping[str, Any], shown: Sequence[Mapping[str, Any]], page: 
     if not any(kept):
         return []
     every = [row for part in kept for row in part]
-    word = max(len(row[0]) for row in every)
-    hosts = min(max(cells(fold(row[1])) for row in every), page.width // 3)
+    word = max(len(row.word) for row in every)
+    hosts = max(cells(fold(row.hosts, page.width // 3)) for row in every)
     lines = [_heading("WHAT IS WRONG", page)]
     for part, total in zip(kept, (len(lost), len(failed), len(shown))):
         for row in part:
@@ -205,25 +221,34 @@ def _troubles(entries: Iterable[Mapping[str, Any]], word: str) -> List[Row]:
     for entry in entries:
         text = entry["reason"] if word == "unreachable" else "%s: %s" % (entry["task"], entry["reason"])
         hosts.setdefault(text, []).append(entry["host"])
-    return [(word, names, text, "") for text, names in hosts.items()]
+    return [Row(word, names, text) for text, names in hosts.items()]
 
 
 def _finding_row(group: Mapping[str, Any]) -> Row:
     subject, text = clean(group["subject"], 60), clean(group["summary"])
     if subject and subject.lower() not in text.lower():
         text = "%s: %s" % (subject, text)
-    if all(entry["before_change"] for entry in group["hosts"]):
-        text = "(seen before the change below, check again) " + text
     numbers = "".join(" [%d]" % number for number in group["remedies"][:3])
-    return group["severity"], [entry["host"] for entry in group["hosts"]], text, numbers
+    return Row(group["severity"], [entry["host"] for entry in group["hosts"]], text, numbers, _old_news(group["hosts"]))
+
+
+def _old_news(entries: Sequence[Mapping[str, Any]]) -> str:
+    """Says on which hosts nobody has looked again since something was changed there."""
+    hosts = list(dict.fromkeys(entry["host"] for entry in entries))
+    fresh = {entry["host"] for entry in entries if not entry["before_change"]}
+    old = [host for host in hosts if host not in fresh]
+    if not old:
+        return ""
+    return "(seen before the change below%s: check again)" % ("" if len(old) == len(hosts) else " on " + fold(old))
 
 
 def _row(row: Row, word: int, hosts: int, page: Page) -> List[str]:
     left = 4 + word + 2 + hosts + 2
-    role = {"unreachable": "critical", "failed": "critical"}.get(row[0], row[0])
-    lines = wrap(clean(row[2]), page.width - left - len(row[3]), 3)
-    lines[-1] += row[3]
-    head = "    %s  %s  " % (page.style(pad(row[0], word), role), pad(cut(fold(row[1]), hosts), hosts))
+    role = {"unreachable": "critical", "failed": "critical"}.get(row.word, row.word)
+    lines = wrap(clean(row.text), page.width - left - len(row.remedies), 3)
+    lines[-1] += row.remedies
+    lines += wrap(row.note, page.width - left, 2) if row.note else []
+    head = "    %s  %s  " % (page.style(pad(row.word, word), role), pad(fold(row.hosts, page.width // 3), hosts))
     return [head + lines[0]] + [" " * left + line for line in lines[1:]]
 
 
@@ -258,7 +283,7 @@ def _refused(report: Mapping[str, Any], page: Page) -> List[str]:
     entries = [entry for entry in report["refusals"] if not entry["resolved"]]
     lines = [_heading("WHAT WAS REFUSED (nothing of these plans was done)", page)] if entries else []
     for entry in entries[:ROWS]:
-        lines.append("    " + cut("%s  %s, %s" % (clean(entry["host"], 40), clean(entry["task"]), _plan(entry, "planned")), page.width - 4))
+        lines.append("    " + cut("%s  %s, %s" % (clean(entry["host"], 40), clean(entry["task"]), _plan(entry, "change", " planned")), page.width - 4))
         for refusal in entry["refusals"][:5]:
             lines += _hanging("%s: " % clean(refusal["guard"], 40), refusal["reason"], page, "warning")
             lines += _hanging("to allow it: ", refusal["allow"], page, "") if refusal["allow"] else []
@@ -271,9 +296,9 @@ def _hanging(label: str, text: str, page: Page, role: str) -> List[str]:
     return [head + first] + [" " * (8 + len(label)) + line for line in rest]
 
 
-def _plan(entry: Mapping[str, Any], verb: str) -> str:
+def _plan(entry: Mapping[str, Any], noun: str, verb: str) -> str:
     sha = ", plan %s" % clean(entry["plan_sha256"][:12]) if entry["plan_sha256"] else ""
-    return "%s %s%s" % (count(entry["total"], "change"), verb, sha)
+    return count(entry["total"], noun) + verb + sha
 
 
 def _changed(report: Mapping[str, Any], page: Page, check_mode: bool) -> List[str]:
@@ -281,28 +306,37 @@ def _changed(report: Mapping[str, Any], page: Page, check_mode: bool) -> List[st
     title = "WHAT WOULD BE CHANGED (check mode)" if check_mode else "WHAT WAS CHANGED"
     lines = [_heading(title, page)] if entries else []
     for entry in entries[:ROWS]:
-        what = cut("%s, %s" % (clean(entry["task"], 60), _extent(entry)), page.width - 8)
-        lines.append("    %s  %s" % (page.style(clean(entry["host"], 40), "changed"), what))
-        picked = entry["changes"] if check_mode or not entry["done"] else [change for change in entry["changes"] if change["done"]]
-        rest = (entry["total"] if check_mode or entry["done"] == len(entry["changes"]) else len(picked)) - len(picked[:SUBJECTS])
-        lines += ["        " + cut(_subjects(picked) + (" (+%d)" % rest if rest > 0 else ""), page.width - 8)]
-        lines += ["        " + cut(text, page.width - 8) for text in _losses(picked)]
+        host = clean(entry["host"], page.width // 3)
+        what = cut("%s, %s" % (clean(entry["task"], page.width // 3), _extent(entry)), page.width - 6 - cells(host))
+        lines.append("    %s  %s" % (page.style(host, "changed"), what))
+        done = [change for change in entry["changes"] if change["done"]]
+        whole = check_mode or len(done) in (0, len(entry["changes"]))
+        picked, total = (entry["changes"], entry["total"]) if whole else (done, len(done))
+        lines += ["        " + text for text in [_subjects(picked, total, page.width - 8)] + [cut(text, page.width - 8) for text in _losses(picked)]]
     return lines + (["    " + page.more(len(entries) - ROWS)] if len(entries) > ROWS else [])
 
 
 def _extent(entry: Mapping[str, Any]) -> str:
     listed, done, total = len(entry["changes"]), entry["done"], entry["total"]
     if entry["check_mode"]:
-        return "would change: " + _plan(entry, "planned")
+        return "would change " + _plan(entry, "subject", "")
     if entry["failed"]:
-        return "FAILED after " + _plan(dict(entry, total=done), "of %d" % total)
+        return "FAILED after " + _plan(dict(entry, total=done), "change", " of %d" % total)
     if done < listed:
-        return _plan(dict(entry, total=done), "of %d made, the others were no longer needed" % total)
-    return _plan(entry, "made" if listed == total else "made (%d listed)" % listed)
+        return _plan(dict(entry, total=done), "change", " of %d made, the others were no longer needed" % total)
+    return _plan(entry, "change", " made" if listed == total else " made (%d listed)" % listed)
 
 
-def _subjects(changes: Sequence[Mapping[str, Any]]) -> str:
-    return ", ".join(clean("%s %s" % (change["action"], change["subject"]), 80) for change in changes[:SUBJECTS])
+def _subjects(changes: Sequence[Mapping[str, Any]], total: int, width: int) -> str:
+    """The first few, as many as fit, and how many more there are. An action is told once for those that share it."""
+    text, action, named = "", "", 0
+    for change in changes[:SUBJECTS]:
+        told = change["subject"] if change["action"] == action else "%s %s" % (change["action"], change["subject"])
+        more = text + (", " if text else "") + clean(told, 80)
+        if text and cells(more) + len(_others(total - named - 1)) > width:
+            break
+        text, action, named = more, change["action"], named + 1
+    return cut(text, width - len(_others(total - named))) + _others(total - named)
 
 
 def _losses(changes: Sequence[Mapping[str, Any]]) -> List[str]:
@@ -322,6 +356,6 @@ def _take_back(report: Mapping[str, Any], page: Page) -> List[str]:
     if len(entries) > ROWS:
         lines.append("    " + page.more(len(entries) - ROWS))
     needs = sorted({name for entry in entries for name in entry["needs"]})
-    secret = "; %s must be given too" % ", ".join(needs) if needs else ""
-    hint = "with the inventory, become and connection options that the fix had%s" % secret
-    return lines + ["    " + line for line in wrap("(%s; add --check to see it first)" % hint, page.width - 4, 3)]
+    secret = ", and %s" % ", ".join(needs) if needs else ""
+    hint = "(Give it what the fix was given: inventory, connection options, become%s. With --check it only shows.)" % secret
+    return lines + ["    " + line for line in wrap(hint, page.width - 4, 3)]

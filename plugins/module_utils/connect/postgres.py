@@ -94,6 +94,10 @@ class Postgres:
         self._connection.close()
 
     @property
+    def alive(self) -> bool:
+        return not self._connection.closed
+
+    @property
     def backend_pid(self) -> int:
         return int(self._connection.info.backend_pid)
 
@@ -116,9 +120,7 @@ class Postgres:
         own, server = ((address or "").split("/")[0] for address in (own, server))
         server_here = own in _LOOPBACK or own == server
         closed = server_here and all(word.strip() in _LOOPBACK for word in listens.split(","))
-        return [
-            Client(each["pid"], each["user"], each["application"] or "", each["address"], _place(each, own, server_here, closed)) for each in sessions
-        ]
+        return [Client(each["pid"], each["user"], each["application"] or "", each["address"], _place(each, own, server_here, closed)) for each in sessions]
 
     def transaction(self, read_only: bool = False) -> Transaction:
         """A short transaction; reads in one see one snapshot."""
@@ -149,7 +151,7 @@ class Transaction:
     def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
         if kind is None:
             self._postgres.rows("COMMIT")
-        elif not self._postgres._connection.closed:
+        elif self._postgres.alive:
             self._postgres.rows("ROLLBACK")
 
 

@@ -16,12 +16,18 @@ _ERROR_SHOWN = 2000
 
 _TOLD = {
     "orphaned": ("critical", "in progress although no worker can be on {them}", "{they} will never be finished, and keep later rows of the same file waiting"),
-    "unpoppable": ("critical", "never popped (NULL or infinity where the pop compares)", "{they} would wait for ever"),
+    "unpoppable": ("critical", "can never be popped (NULL or infinity where the pop compares)", "{they} would wait for ever"),
     "failed": ("warning", "failed", "the stored error says why"),
     "starved": ("warning", "kept waiting by an orphan of the same file", "mending the orphan releases {them}"),
     "stale": ("info", "failed before a later ingest of the same file succeeded", "nothing is missing; the {rows} can be removed"),
 }
-_CONDITIONS_FOR = {"orphaned": ["orphaned", "twin"], "unpoppable": ["unpoppable"], "failed": ["failed", "twin"], "starved": ["orphaned", "twin"], "stale": ["stale"]}
+_CONDITIONS_FOR = {
+    "orphaned": ["orphaned", "twin"],
+    "unpoppable": ["unpoppable"],
+    "failed": ["failed", "twin"],
+    "starved": ["orphaned", "twin"],
+    "stale": ["stale"],
+}
 
 
 def runbook(queue: str) -> tuple[str, str]:
@@ -60,14 +66,14 @@ def _worker_findings(state: QueueState, verdict: Verdict) -> List[Finding]:
     queue, workers = state.table.queue, state.workers
     found = []
     if verdict.suspects:
-        summary = "%d %s queue rows are in progress but only %d workers are live: at least %d of them are stuck, which ones only shows when the workers stop" % (
-            verdict.counts["in_progress"], queue, len(workers.live), verdict.suspects,
-        )  # fmt: skip
+        rows = verdict.counts["in_progress"]
+        summary = "%d %s queue rows are in progress but only %d workers are live: at least %d are stuck," % (rows, queue, len(workers.live), verdict.suspects)
+        summary += " and which ones only shows when the workers stop"
         remedy = Remedy("stop the workers, repair, start them: the playbook does it", "fieldops.runbooks.fits_%s_queue" % queue, {"fits_repair": True})
         found.append(Finding("fits.%s.suspect" % queue, "warning", queue + " queue", summary, {"suspects": verdict.suspects}, remedy, runbook(queue)))
     recycled = [lock.path for lock in workers.lock_files if lock.state == "recycled"]
     if recycled:
-        summary = "lock file %s names a process that is not this service: the service exits at once, without an error, as long as that process lives" % recycled[0]
+        summary = "lock file %s names a process that is not this service: while that lives, the service exits at once without an error" % recycled[0]
         remedy = Remedy("make sure that no %s service runs, then delete the lock file and start the service" % queue)
         found.append(Finding("fits.%s.lock_recycled" % queue, "warning", recycled[0], summary, {"lock_files": recycled}, remedy, runbook(queue)))
     if not workers.may_be_live and verdict.counts["pending"] and queue in _HEADINGS:
@@ -77,7 +83,8 @@ def _worker_findings(state: QueueState, verdict: Verdict) -> List[Finding]:
     if state.table.lagging:
         text = "; ".join("(%s)" % ", ".join(columns) for columns in state.table.lagging)
         summary = "%s lacks unique constraints that generation %s expects: %s" % (state.table.name, state.table.generation, text)
-        found.append(Finding("fits.%s.constraints_lag" % queue, "info", state.table.name, summary, {"missing": [list(c) for c in state.table.lagging]}, None, runbook(queue)))
+        detail = {"missing": [list(columns) for columns in state.table.lagging]}
+        found.append(Finding("fits.%s.constraints_lag" % queue, "info", state.table.name, summary, detail, None, runbook(queue)))
     return found
 
 
@@ -93,7 +100,7 @@ def _errors(rows: Sequence[Judged]) -> List[str]:
 
 def queue_facts(state: QueueState, verdict: Verdict, limit: int, errors: Mapping[str, List[Dict[str, str]]]) -> Dict[str, Any]:
     """The part of ``queues`` that one queue gets."""
-    listed = sorted((judged for judged in verdict.judged if state.named or judged.condition not in ("pending",)), key=_rank)
+    listed = sorted((judged for judged in verdict.judged if state.named or judged.condition != "pending"), key=_rank)
     ages = [judged.row.age for judged in verdict.judged if judged.row.age is not None] + [state.totals.oldest_age or 0.0]
     facts: Dict[str, Any] = dict(verdict.counts)
     facts.update(

@@ -94,7 +94,7 @@ class QueueReset(Procedure[FitsState]):
 
     def observe(self) -> FitsState:
         if self.queue not in RESETTABLE:
-            raise FitsError("rows of the %s queue are not stuck in this sense: upstream keeps them in progress until their caller takes the answer" % self.queue)
+            raise FitsError("rows of the %s queue cannot be reset: in progress is no fault there; queues that can: %s" % (self.queue, ", ".join(RESETTABLE)))
         states = self.host.observe([self.queue], self.names)
         if not states[self.queue].table.writable:
             table = states[self.queue].table.name

@@ -208,23 +208,24 @@ def plan_reset(state: QueueState, conditions: Tuple[str, ...]) -> Tuple[List[Cha
     return changes, left
 
 
+_ORDER = {"orphaned": 0, "unpoppable": 1, "failed": 2, "stale": 3}
+
+
 class _GroupPlanner:
     """The rows of one file: which are reset, which are dropped for another, which must wait."""
-
-    _ORDER = {"orphaned": 0, "unpoppable": 1, "failed": 2, "stale": 3}
 
     def __init__(self, table: Table, rows: Sequence[Judged], conditions: Set[str]) -> None:
         self.table = table
         self.conditions = conditions
-        self.broken = sorted((judged for judged in rows if judged.condition in self._ORDER), key=self._rank)
-        self.kept: List[Row] = [judged.row for judged in rows if judged.condition not in self._ORDER]
+        self.broken = sorted((judged for judged in rows if judged.condition in _ORDER), key=self._rank)
+        self.kept: List[Row] = [judged.row for judged in rows if judged.condition not in _ORDER]
         self.standing: Dict[int, Row] = {judged.row.id: judged.row for judged in rows}
         self.changes: List[Change] = []
         self.left: List[Left] = []
 
     def _rank(self, judged: Judged) -> Tuple[int, int]:
         """What is kept when only one can be: an orphan before a failure, the newest of several."""
-        return (self._ORDER[judged.condition], -judged.row.id)
+        return (_ORDER[judged.condition], -judged.row.id)
 
     def run(self) -> None:
         for judged in self.broken:

@@ -33,9 +33,10 @@ SELECT q.id, q.xmin::text, q.{group}, {filename}, {path}, {destination}, q.inpro
        coalesce({failed_time} < done.entrytime, false),
        extract(epoch FROM {now} - {added})::float8, ({failed_time})::timestamptz(0)::text, {error},
        CASE WHEN count(*) OVER (PARTITION BY q.{group}) > 1 OR {failed_time} < done.entrytime THEN to_jsonb(q) END
-  FROM {table} q LEFT JOIN errors ON {failed} AND errors.filename = {filename}
+  FROM {table} q LEFT JOIN (SELECT DISTINCT q.{group} AS g FROM {table} q WHERE NOT {plain}) AS odd ON odd.g = q.{group}
+       LEFT JOIN errors ON {failed} AND errors.filename = {filename}
        LEFT JOIN LATERAL ({done}) AS done ON {failed}
- WHERE {wanted} AND ({all_rows} OR NOT {plain} OR q.{group} IN (SELECT q.{group} FROM {table} q WHERE NOT {plain} AND q.{group} IS NOT NULL))
+ WHERE {wanted} AND ({all_rows} OR NOT {plain} OR odd.g IS NOT NULL)
  ORDER BY q.{group}, q.id
 """
 

@@ -93,8 +93,7 @@ def too_soon(fix: str, plan: Sequence[Change], cooldown: float, journal: Journal
             age = now - float(run.header["started"])
             return Refusal(
                 "cooldown",
-                "the same fix was run on %d of these subjects %d s ago (run %s), first %s: it does not hold."
-                % (len(again), age, run.undo_id, again[0]),
+                "the same fix was run on %d of these subjects %d s ago (run %s), first %s: it does not hold." % (len(again), age, run.undo_id, again[0]),
                 "find out why it came back; or wait %d s, or pass cooldown: 0." % (cooldown - age + 1),
             )
     return None

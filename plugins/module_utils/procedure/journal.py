@@ -234,7 +234,7 @@ def _parse(line: str) -> Dict[str, Any]:
 def _replay(run: Run, batches: Dict[int, range], record: Mapping[str, Any]) -> None:
     kind = record.get("type")
     if kind == "change":
-        known = {key: record.get(key) for key in ("action", "subject", "before", "after", "reason")}
+        known: Dict[str, Any] = {key: record.get(key) for key in ("action", "subject", "before", "after", "reason")}
         change = Change(reversible=bool(record.get("reversible", True)), data_loss=str(record.get("data_loss", "")), **known)
         run.changes.append(JournaledChange(int(record["n"]), change))
     elif kind == "begin":

@@ -179,9 +179,11 @@ def _with_actual(entry: JournaledChange) -> Change:
 
 def _told(changed: Sequence[Subject]) -> str:
     first = changed[0]
-    now = "it is gone (served, or deleted)" if first.now is None else "it is now %s" % {
-        key: first.now.get(key) for key in sorted(set(first.made or first.entry.change.before or {}))
-    }
+    now = (
+        "it is gone (served, or deleted)"
+        if first.now is None
+        else "it is now %s" % {key: first.now.get(key) for key in sorted(set(first.made or first.entry.change.before or {}))}
+    )
     return "%d subjects were changed since the run, first %s (change %d): %s." % (len(changed), first.entry.change.subject, first.entry.n, now)
 
 
