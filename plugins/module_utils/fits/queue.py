@@ -223,9 +223,9 @@ class _GroupPlanner:
         self.changes: List[Change] = []
         self.left: List[Left] = []
 
-    def _rank(self, judged: Judged) -> Tuple[int, int]:
-        """What is kept when only one can be: an orphan before a failure, the newest of several."""
-        return (_ORDER[judged.condition], -judged.row.id)
+    def _rank(self, judged: Judged) -> Tuple[bool, int, int]:
+        """What is kept when only one can be: what is to be reset at all, an orphan before a failure, the newest of several."""
+        return (judged.condition not in self.conditions, _ORDER[judged.condition], -judged.row.id)
 
     def run(self) -> None:
         for judged in self.broken:
@@ -247,20 +247,25 @@ class _GroupPlanner:
         if rival is None:
             if wanted:
                 self._reset(row, target, judged.condition)
-        elif any(change.after is not None and change.after["id"] == rival.id for change in self.changes):
-            self._drop_for_reset(row, rival, wanted)
+        elif _same_work(row, rival):
+            self._twin(row, rival, wanted)
+        elif "twin" in self.conditions and judged.condition == "orphaned" and not self._resets(rival):
+            self._drop(row, rival, _forced_out(row, rival))
+        elif wanted:
+            self.left.append(Left(row, "row %d of the same file collides with it under a unique constraint: run again when that has been served" % rival.id))
+
+    def _twin(self, row: Row, rival: Row, wanted: bool) -> None:
+        if self._resets(rival):
+            if wanted or "twin" in self.conditions:
+                self._drop(row, rival, "row %d of the same file is reset: one is enough" % rival.id)
         elif "twin" in self.conditions:
-            self._drop(row, rival, _twin_reason(row, rival))
+            self._drop(row, rival, "row %d waits for the same file: the stuck twin is removed so that it is served" % rival.id)
         elif wanted:
             self.left.append(Left(row, "row %d of the same file is waiting: it needs the condition twin" % rival.id))
 
-    def _drop_for_reset(self, row: Row, rival: Row, wanted: bool) -> None:
-        """The rival is a row that this plan resets: one of several failures of one file is enough."""
-        if not _same_work(row, rival):
-            if wanted:
-                self.left.append(Left(row, "it would collide with row %d, which is reset first: run again when that has been served" % rival.id))
-        elif wanted or "twin" in self.conditions:
-            self._drop(row, rival, "row %d of the same file is reset: one is enough" % rival.id)
+    def _resets(self, rival: Row) -> bool:
+        """Whether the rival waits only because this plan puts it back in line."""
+        return any(change.after is not None and change.after["id"] == rival.id for change in self.changes)
 
     def _reset(self, row: Row, target: Image, condition: str) -> None:
         before = image_of(self.table, row)
@@ -290,12 +295,11 @@ _RESET_REASONS = {
 }
 
 
-def _twin_reason(row: Row, rival: Row) -> str:
-    if _same_work(row, rival):
-        return "row %d waits for the same file: the stuck twin is removed so that it is served" % rival.id
+def _forced_out(row: Row, rival: Row) -> str:
+    """An orphan that starves a row of other work and can neither stay nor be reset beside it."""
     return (
-        "row %d of the same file waits and a unique constraint allows only one: the stuck twin is removed;"
-        " queue path %r again when row %d has been served" % (rival.id, row.path or "", rival.id)
+        "row %d of the same file waits for ever behind this orphan, and a unique constraint allows only one of them in line:"
+        " the orphan is removed; queue path %r again when row %d has been served" % (rival.id, row.path or "", rival.id)
     )
 
 
