@@ -6,7 +6,7 @@
 A row counts once, under what explains it best:
 
     in progress  -> in_progress (a worker is, or may be, on it) | orphaned (no worker can be) | deferred (A's export backing off)
-    never popped -> unpoppable (NULL or infinity where the pop compares)
+    never popped -> unpoppable (NULL, infinity, or a failure that lies ahead, where the pop compares)
     failed       -> failed | stale (a later ingest of the same file succeeded)
     waiting      -> starved (an orphan of the same file keeps it from being popped) | deferred (not due yet) | pending
 """
@@ -174,7 +174,7 @@ def _judge_row(state: QueueState, row: Row, orphans: Set[int], accounted: Set[in
     if row.failed:
         return Judged(row, "stale", note="the file was ingested after this failure") if row.ingested_later else Judged(row, "failed")
     if row.unpoppable:
-        return Judged(row, "unpoppable", note="NULL or infinity where the pop compares: it is never popped")
+        return Judged(row, "unpoppable", note="NULL, infinity or a time that lies ahead where the pop compares: it is never popped")
     if row.group in blocker:
         return Judged(row, "starved", twin_of=blocker[row.group], note="an orphan of the same file keeps it from being popped")
     return Judged(row, "pending" if row.due else "deferred")
@@ -250,7 +250,7 @@ class _GroupPlanner:
         elif _same_work(row, rival):
             self._twin(row, rival, wanted)
         elif "twin" in self.conditions and judged.condition == "orphaned" and not self._resets(rival):
-            self._drop(row, rival, _forced_out(row, rival))
+            self._drop(row, rival, _forced_out(self.table, row, rival))
         elif wanted:
             self.left.append(Left(row, "row %d of the same file collides with it under a unique constraint: run again when that has been served" % rival.id))
 
@@ -295,11 +295,11 @@ _RESET_REASONS = {
 }
 
 
-def _forced_out(row: Row, rival: Row) -> str:
+def _forced_out(table: Table, row: Row, rival: Row) -> str:
     """An orphan that starves a row of other work and can neither stay nor be reset beside it."""
     return (
         "row %d of the same file waits for ever behind this orphan, and a unique constraint allows only one of them in line:"
-        " the orphan is removed; queue path %r again when row %d has been served" % (rival.id, row.path or "", rival.id)
+        " the orphan is removed; queue %s again when row %d has been served" % (rival.id, subject_of(table, row), rival.id)
     )
 
 

@@ -122,19 +122,21 @@ def queue_errors(postgres: Postgres, queue: str, names: Sequence[str], limit: in
 def _parts(schema: Schema, table: Table) -> Dict[str, Any]:
     """SQL for what differs between tables. Every text here is this file's own; identifiers are quoted."""
     stamped, has = table.stamped, table.has
+    local_now, utc_now = "(now() AT TIME ZONE %(timezone)s)", "(now() AT TIME ZONE 'UTC')"
     infinite = "(q.after IS NULL OR q.after = 'infinity')" if has("after") else "false"
     if stamped:
-        failed = "(q.fail_dt IS NOT NULL AND isfinite(q.fail_dt) AND q.fail_dt <> %(stamp)s::timestamp)"
-        unpoppable = "(q.fail_dt IS NULL OR NOT isfinite(q.fail_dt) OR q.inprogress IS NULL OR %s)" % infinite
+        # A time of failure that lies ahead is no failure: somebody meant the stamp and missed it.
+        failed = "coalesce(isfinite(q.fail_dt) AND q.fail_dt < %s + interval '1 day', false)" % local_now
+        unpoppable = "(NOT %s AND q.fail_dt IS DISTINCT FROM %%(stamp)s::timestamp OR q.inprogress IS NULL OR %s)" % (failed, infinite)
         failed_time = "(CASE WHEN %s THEN q.fail_dt AT TIME ZONE %%(timezone)s END)" % failed
     else:
         failed, unpoppable = "(q.failed IS TRUE)", "(q.failed IS NULL OR q.inprogress IS NULL OR %s)" % infinite
         # A and B keep no time of failure on the row: the newest queue error, else the time of queueing, is the best there is.
-        failed_time = "(CASE WHEN q.failed THEN coalesce(errors.added, %s) AT TIME ZONE %%(timezone)s END)" % ("q.added" if has("added") else "NULL")
-    local_now, utc_now = "(now() AT TIME ZONE %(timezone)s)", "(now() AT TIME ZONE 'UTC')"
+        queued = "q.added AT TIME ZONE %s" % ("%(timezone)s" if table.added_is_local else "'UTC'") if has("added") else "NULL"
+        failed_time = "(CASE WHEN q.failed THEN coalesce(errors.added AT TIME ZONE %%(timezone)s, %s) END)" % queued
     operator = "<=" if table.after_inclusive else "<"
     due = "coalesce(q.after %s %s, false)" % (operator, local_now if table.after_is_local else utc_now) if has("after") else "true"
-    added_clock = utc_now if stamped else local_now
+    added_clock = local_now if table.added_is_local else utc_now
     is_ingest = table.queue == "ingest" and has("filename") and schema.has_diskfile
     errors = _ERRORS if is_ingest and not stamped and schema.has_queue_error else "SELECT NULL::text AS filename, NULL::timestamp AS added"
     texts = {

@@ -68,12 +68,17 @@ class Table:
     @property
     def group(self) -> str:
         """The column by which the pop keeps two rows of one thing apart, and by which rows are planned together."""
-        return next(column for column in ("filename", "diskfile_id", "obs_hid", "id") if self.has(column))
+        return next(column for column in ("diskfile_id", "obs_hid", "filename", "id") if self.has(column))
 
     @property
     def after_is_local(self) -> bool:
         """Whether the pop compares ``after`` with local time: A's ingest and B's export do, the others use UTC."""
         return (self.queue, self.generation) in (("ingest", "A"), ("export", "B"))
+
+    @property
+    def added_is_local(self) -> bool:
+        """Whether ``added`` is local time: in A, and in B but for its ingest queue."""
+        return not self.stamped and (self.queue, self.generation) != ("ingest", "B")
 
     @property
     def after_inclusive(self) -> bool:

@@ -5,13 +5,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Mapping
+from dataclasses import replace
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from ..connect.postgres import Postgres
+from ..connect.postgres import Postgres, compose, identifier, raw
+from ..procedure.envelope import Change, Image, Outcome
 from ..procedure.undo import Store
 from .errors import FitsError
 from .rows import RowStore
 from .tables import read_schema
+
+_ADDED = """
+SELECT w.n, q.id, to_jsonb(q), q.xmin::text
+  FROM unnest(%(n)s::int4[], %(filenames)s::text[], %(paths)s::text[], %(destinations)s::text[]) AS w(n, filename, path, destination)
+  JOIN {table} q ON q.filename = w.filename AND coalesce(q.path, '') = w.path AND {destination}
+ WHERE q.id > %(newest_id)s
+   AND q.added >= least(to_timestamp(%(started)s) AT TIME ZONE 'UTC', to_timestamp(%(started)s) AT TIME ZONE %(timezone)s) - interval '1 hour'
+ ORDER BY q.id
+"""
 
 
 class QueueStore(RowStore):
@@ -32,8 +43,63 @@ class QueueStore(RowStore):
         self.postgres.close()
 
 
+class EnqueueStore(QueueStore):
+    """Rows that upstream's script added, in a run that may have been killed before it learned their ids.
+
+    Without an id a row is known by its file, and by being newer than every row that was there before the run: its id is
+    higher, and it was added later (by whichever clock that generation writes, with an hour for the end of summer time).
+    """
+
+    def __init__(self, params: Mapping[str, Any], header: Mapping[str, Any]) -> None:
+        super().__init__(params, header)
+        self.header = header
+
+    def read(self, changes: Sequence[Change]) -> List[Tuple[Optional[Image], Any]]:
+        images = [change.before or change.after or {} for change in changes]
+        known = [n for n, image in enumerate(images) if image.get("id") is not None]
+        found: Dict[int, Tuple[Optional[Image], Any]] = dict(zip(known, super().read([changes[n] for n in known])))
+        found.update(self._added({n: image for n, image in enumerate(images) if "id" not in image}))
+        return [found.get(n, (None, None)) for n in range(len(changes))]
+
+    def apply(self, changes: Sequence[Change]) -> Sequence[Outcome]:
+        return super().apply([self._named(change) for change in changes])
+
+    def _added(self, images: Mapping[int, Image]) -> Dict[int, Tuple[Optional[Image], Any]]:
+        """Rows by what they are. The version of such a row carries its id."""
+        if not images:
+            return {}
+        if "newest_id" not in self.header:
+            raise FitsError("the rows of this run are not known in full, so they cannot be put back: run fits_enqueue again")
+        values = {
+            "n": list(images),
+            "filenames": [image["filename"] for image in images.values()],
+            "paths": [image["path"] or "" for image in images.values()],
+            "destinations": [image.get("destination") for image in images.values()],
+        }
+        same = raw("q.destination = w.destination" if self.table.has("destination") else "true")
+        statement = compose(_ADDED, table=identifier(self.table.name), destination=same)
+        found: Dict[int, Tuple[Optional[Image], Any]] = {}
+        for n, row_id, image, version in self.postgres.rows(statement, dict(self.header, **values)):
+            if n in found:
+                raise FitsError(
+                    "rows %d and %d of the %s queue were both added since the run was killed, and which of them it added cannot be told"
+                    % (found[n][1][0], row_id, self.table.queue)
+                )
+            found[n] = (image, (row_id, version))
+        return found
+
+    @staticmethod
+    def _named(change: Change) -> Change:
+        if change.before is not None and "id" not in change.before and change.token is not None:
+            row_id, version = change.token
+            return replace(change, before=dict(change.before, id=row_id), token=version)
+        if change.before is None and (change.after or {}).get("id") is None:
+            raise FitsError("the row of %s is not known in full, so it cannot be put back: run fits_enqueue again" % change.subject)
+        return change
+
+
 STORES: Dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], Store]] = {
     "fits_queue_reset": QueueStore,
-    "fits_enqueue": QueueStore,
+    "fits_enqueue": EnqueueStore,
 }
 """By the name of the fix: what moves its subjects back. Called with module parameters and the run's header."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..connect.files import tail
@@ -48,7 +48,7 @@ class LockFile:
 
 @dataclass(frozen=True)
 class LogLine:
-    """The last thing that a worker logged: local time, and the row it names if it names one."""
+    """The last thing that a worker logged, in local time, and the row that it last said to be working on."""
 
     at: str
     message: str
@@ -179,6 +179,11 @@ def _note(last: Dict[int, LogLine], line: str, pids: set[int]) -> None:
     pid = int(parsed.group(2))
     if pid in last and last[pid].at > parsed.group(1):
         return
-    named = _AT_WORK.match(parsed.group(3))
-    row_id = int(named.group(2)) if named and named.group(2) else None
-    last[pid] = LogLine(parsed.group(1), parsed.group(3), named.group(1) if named else None, row_id)
+    message = parsed.group(3)
+    named = _AT_WORK.match(message)
+    if named:
+        last[pid] = LogLine(parsed.group(1), message, named.group(1), int(named.group(2)) if named.group(2) else None)
+    elif pid in last and not message.startswith("Nothing on "):
+        last[pid] = replace(last[pid], at=parsed.group(1), message=message)  # more about the row that it is on
+    else:
+        last[pid] = LogLine(parsed.group(1), message)

@@ -266,7 +266,7 @@ def test_a_full_repair_loses_no_work(state: QueueState) -> None:
     waiting = {(each.filename, each.path, each.destination) for each in after.rows if clean(each)}
     for each in state.rows:
         if each.id in gone:
-            assert (each.filename, each.path, each.destination) in waiting or "queue path" in gone[each.id].reason
+            assert (each.filename, each.path, each.destination) in waiting or "again when row" in gone[each.id].reason
 
 
 @given(queues())
