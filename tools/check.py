@@ -19,6 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
+import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,12 +28,13 @@ from pathlib import Path
 
 import coverage
 import project
+from coverage.exceptions import CoverageWarning
 from leftovers import end_leftovers
 
 LOGS = project.CACHE / "logs"
 COVERED = project.CACHE / "coverage"
 PLUGINS = project.ROOT / "plugins"
-LINKED = re.compile(rf"({re.escape(str(project.ROOT))}/)?\.cache/tree/{project.COLLECTION}/")
+LINKED = re.compile(rf"[^\s\"']*/{project.COLLECTION}/")
 ENOUGH_COVERAGE = 90.0
 TAIL = 60
 
@@ -44,6 +47,7 @@ class Outcome:
     count: int = 0
     note: str = ""
     seconds: float = 0.0
+    text: str = ""  # to show in place of the end of the log
 
     @property
     def word(self) -> str:
@@ -54,34 +58,36 @@ class Outcome:
 class Shell:
     """Runs the commands of one stage, into its log."""
 
-    def __init__(self, stage: str, live: bool) -> None:
-        self.stage = stage
+    def __init__(self, log: Path, live: bool, env: dict[str, str]) -> None:
+        self.log = log
         self.live = live
-        self.log = open(LOGS / f"{stage}.log", "w", encoding="utf-8")  # noqa: SIM115  closed by the stage's end
-        self.mark = f"{stage}-{os.getpid()}"
+        self.env = {**os.environ, "NO_COLOR": "1", **env}
+        log.write_bytes(b"")
 
     def run(self, *command: str | Path, cwd: Path = project.ROOT, **env: str) -> tuple[bool, str]:
         """Run a command to its end: did it succeed, and what did it print."""
         argv = [str(word) for word in command]
         self.say(f"$ {' '.join(argv)}\n")
-        with subprocess.Popen(
-            argv,
-            cwd=cwd,
-            env={**os.environ, "NO_COLOR": "1", **env, "FIELDOPS_STAGE": self.mark},
-            text=True,
-            errors="replace",
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        ) as process:
-            lines = [self.say(line) for line in process.stdout or ()]
-        return process.returncode == 0, "".join(lines)
+        printed = []
+        # Not a pipe: a process that is left running would hold it open, and this would wait for ever.
+        with open(self.log, "ab") as log, open(self.log, encoding="utf-8", errors="replace") as reader:
+            reader.seek(0, os.SEEK_END)
+            process = subprocess.Popen(argv, cwd=cwd, env={**self.env, **env}, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+            ended = False
+            while not ended:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    ended = process.wait(timeout=0.1) is not None
+                printed.append(self.show(reader.read()))
+        return process.returncode == 0, "".join(printed)
 
-    def say(self, text: str) -> str:
-        """Write to the log, with the paths that a person would open."""
+    def say(self, text: str) -> None:
+        """Add a remark to the log."""
+        with open(self.log, "a", encoding="utf-8") as log:
+            log.write(self.show(text))
+
+    def show(self, text: str) -> str:
+        """What a person sees has the paths that they would open."""
         text = LINKED.sub("", text)
-        self.log.write(text)
-        self.log.flush()
         if self.live:
             sys.stdout.write(text)
             sys.stdout.flush()
@@ -197,15 +203,18 @@ def covered(shell: Shell) -> Outcome:
     if len(measured) < 2:
         return Outcome(False, 0, "run the stages unit and integration first")
     sources = sorted(str(path) for path in PLUGINS.rglob("*.py"))
-    report = coverage.Coverage(data_file=COVERED / "all", config_file=project.ROOT / "pyproject.toml")
-    report.combine(measured, keep=True)
+    report = coverage.Coverage(data_file=COVERED / "data", config_file=project.ROOT / "pyproject.toml")
+    report.erase()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CoverageWarning)  # a process that a test killed may have left half a file
+        report.combine(measured, keep=True)
     report.get_data().touch_files(sources)
     table = io.StringIO()
-    share = report.report(file=table, sort="cover", skip_empty=True)
+    share = report.report(sources, file=table, sort="cover", skip_empty=True)
     shell.say(table.getvalue())
-    worst = [line for line in table.getvalue().splitlines() if line.endswith("%") and not line.startswith("TOTAL")][:8]
-    print("\nLeast covered:\n  " + "\n  ".join(worst))
-    return Outcome(share > ENOUGH_COVERAGE, len(sources), f"{share:.1f} % of plugins/, more than {ENOUGH_COVERAGE:.0f} % is wanted")
+    worst = [line for line in table.getvalue().splitlines() if line.endswith("%") and not line.startswith("TOTAL")][:10]
+    note = f"{share:.1f} % of plugins/, more than {ENOUGH_COVERAGE:.0f} % is wanted"
+    return Outcome(share > ENOUGH_COVERAGE, len(sources), note, text="\n".join(["the least covered:", *worst]))
 
 
 def molecule(shell: Shell) -> Outcome:
@@ -233,20 +242,35 @@ LANES = (("lint", "docs", "sanity", "molecule"), ("unit", "integration", "covera
 def run_stage(name: str, live: bool) -> Outcome:
     """Run one stage, tell what became of it."""
     started = time.monotonic()
-    shell = Shell(name, live)
-    with shell.log:
-        outcome = STAGES[name](shell)
-        left = end_leftovers(shell.mark)
-        for line in left:
-            shell.say(f"left running: {line}\n")
-    if left:
-        outcome = dataclasses.replace(outcome, ok=False, note=f"{len(left)} processes were left running")
+    path = LOGS / f"{name}.log"
+    mark = f"{name}-{os.getpid()}"
+    with temporary(f"fieldops-{name}-") as folder:
+        shell = Shell(path, live, {"FIELDOPS_STAGE": mark, "TMPDIR": folder})
+        try:
+            outcome = STAGES[name](shell)
+        except Exception as exc:  # noqa: BLE001  the other stages still have something to say
+            shell.say(traceback.format_exc())
+            outcome = Outcome(False, 0, f"{type(exc).__name__}: {exc}")
+        if left := end_leftovers(mark):
+            shell.say("".join(f"left running: {process}\n" for process in left))
+            outcome = dataclasses.replace(outcome, ok=False, note=f"{len(left)} processes were left running")
     outcome.seconds = time.monotonic() - started
     print(f"{name}: {outcome.word} after {outcome.seconds:.0f} s", flush=True)
-    if outcome.ok is False and not live:
-        print("\n".join(f"  | {line}" for line in Path(shell.log.name).read_text(encoding="utf-8").splitlines()[-TAIL:]))
-        print(f"  the whole of it: {Path(shell.log.name).relative_to(project.ROOT)}", flush=True)
+    if not live:
+        shown = outcome.text.splitlines()
+        if outcome.ok is False and not shown:
+            shown = path.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL:]
+            shown.append(f"(all of it: {path.relative_to(project.ROOT)})")
+        print("".join(f"  | {LINKED.sub('', line)}\n" for line in shown), end="", flush=True)
     return outcome
+
+
+@contextlib.contextmanager
+def temporary(prefix: str) -> Iterator[str]:
+    """A folder for what a stage keeps for a while. Servers that run as users of their own must get through it."""
+    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
+        os.chmod(folder, 0o711)  # noqa: S103
+        yield folder
 
 
 def run_lane(names: Sequence[str], live: bool) -> Iterator[tuple[str, Outcome]]:

@@ -19,7 +19,7 @@ import shutil
 import subprocess
 import sys
 import venv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,9 +33,9 @@ REQUIREMENTS = (ROOT / "requirements-dev.txt", ROOT / "requirements.txt")
 FOREIGN = re.compile(r"ANSIBLE_|ANTSIBULL_|MOLECULE_|PYTHON|PYTEST_|COVERAGE_|HYPOTHESIS_|VIRTUAL_ENV|PG[A-Z]|XDG_|GIT_(DIR|WORK_TREE|INDEX_FILE)$")
 
 
-def environment(base: Mapping[str, str] = os.environ) -> dict[str, str]:
+def environment() -> dict[str, str]:
     """The environment of every command of the project."""
-    env = {name: value for name, value in base.items() if not FOREIGN.match(name)}
+    env = {name: value for name, value in os.environ.items() if not FOREIGN.match(name)}
     config = ROOT / "ansible.cfg"
     env.update(
         HOME=str(HOME),
@@ -45,6 +45,7 @@ def environment(base: Mapping[str, str] = os.environ) -> dict[str, str]:
         ANSIBLE_HOME=str(CACHE / "ansible"),
         ANSIBLE_CONFIG=str(config if config.exists() else HOME / "ansible.cfg"),
         ANSIBLE_COLLECTIONS_PATH=str(TREE),
+        ANSIBLE_REMOTE_TMP=str(CACHE / "ansible/tmp"),  # its default is not HOME's, but the one of the password file
         ANSIBLE_PYTHON_INTERPRETER=str(virtual_environment() / "bin/python"),
         HYPOTHESIS_STORAGE_DIRECTORY=str(CACHE / "hypothesis"),
         MYPY_CACHE_DIR=str(CACHE / "mypy"),
@@ -104,9 +105,8 @@ def keep_pip_configuration(listed: str) -> None:
     """Write what pip is told on this machine (by files and PIP_* variables) where tools find it that lose the home or the variables."""
     config = configparser.RawConfigParser()
     for line in listed.splitlines():
-        name, _, value = line.partition("=")
-        section, _, option = name.rpartition(".")
-        section = section.replace(":env:", "global")
+        name, value = line.split("=", maxsplit=1)
+        section, option = name.replace(":env:", "global").rsplit(".", maxsplit=1)
         if not config.has_section(section):
             config.add_section(section)
         config.set(section, option, ast.literal_eval(value))

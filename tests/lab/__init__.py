@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The laboratory: real servers and stand-ins that the integration tests, the demo and the benchmarks run against.
 
 `pg` starts PostgreSQL, `fits` gives it a FITS Storage database with workers and faults. Everything that is started here

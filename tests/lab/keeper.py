@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Cleaning up after a run that was killed.
 
 The laboratory tells a small helper process, over a pipe, what it started and which directories it made. When the pipe

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """An embedded, real PostgreSQL server with its own directory, socket and port.
 
     with Postgres(listen="127.0.0.1") as server:
@@ -128,7 +130,7 @@ class Postgres:
         secret = f":{quote(password, safe='')}" if password else ""
         if tcp:
             return f"postgresql://{quote(user)}{secret}@{self.listen}:{self._port}/{quote(db)}"
-        return f"postgresql://{quote(user)}{secret}@/{quote(db)}?host={quote(self.socket_dir, safe='')}&port={self._port}"
+        return f"postgresql://{quote(user)}{secret}@/{quote(db)}?host={quote(self.socket_dir)}&port={self._port}"
 
     def connect(self, db: str = "postgres", user: str = "postgres", autocommit: bool = True, **options: Any) -> Any:
         """A psycopg2 connection over the socket."""
@@ -141,7 +143,7 @@ class Postgres:
 
     def create_database(self, name: str, owner: str = "postgres") -> None:
         """An empty database."""
-        self._as_superuser('CREATE DATABASE {} OWNER {} TEMPLATE template0', name, owner)
+        self._as_superuser("CREATE DATABASE {} OWNER {} TEMPLATE template0", name, owner)
 
     def drop_database(self, name: str) -> None:
         """Drop a database and throw out whoever uses it."""
@@ -162,9 +164,7 @@ class Postgres:
     def __enter__(self) -> Postgres:
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
 
     def start(self) -> Postgres:
@@ -269,10 +269,8 @@ class Postgres:
         return options
 
     def _initdb(self) -> None:
-        command = [
-            self._bindir / "initdb", "--pgdata", self.work / "data", "--username", "postgres", "--auth", "trust",
-            "--encoding", "UTF8", "--locale", "C", "--no-sync", "--no-instructions",
-        ]  # fmt: skip
+        options = "--username postgres --auth trust --encoding UTF8 --locale C --no-sync --no-instructions".split()
+        command = [str(self._bindir / "initdb"), "--pgdata", str(self.work / "data"), *options]
         done = subprocess.run(command, capture_output=True, text=True, check=False, **self._as_server_user())
         if done.returncode != 0:
             raise ServerError(f"initdb: {done.stderr.strip()}")
@@ -285,14 +283,13 @@ class Postgres:
         for attempt in range(3):
             if self.listen and not self._fixed_port and not (attempt == 0 and self._restarting):
                 self._port = _free_port(self.listen)
-            command = [self._bindir / "postgres", "-D", self.work / "data"]
+            command = [str(self._bindir / "postgres"), "-D", str(self.work / "data")]
             for name, value in self._all_settings().items():
                 command += ["-c", f"{name}={value}"]
             with open(self.log_file, "ab") as log:
-                self._process = subprocess.Popen(
-                    command, stdout=log, stderr=log, start_new_session=True, **self._as_server_user()
-                )
-            keeper().watch_process(self._process.pid, signal.SIGQUIT)
+                process: subprocess.Popen[bytes] = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, **self._as_server_user())
+            self._process = process
+            keeper().watch_process(process.pid, signal.SIGQUIT)
             if self._wait_ready():
                 self._set_password()
                 return

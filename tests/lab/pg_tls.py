@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """TLS in front of a PostgreSQL whose build has none.
 
 The embedded binaries are built without OpenSSL. This front answers PostgreSQL's own SSLRequest, ends the TLS
@@ -25,13 +27,29 @@ def make_certificates(directory: Path) -> None:
     directory.mkdir(mode=0o700)
     names = directory / "names.ext"
     names.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n", encoding="utf-8")
-    new_key = ["openssl", "req", "-newkey", "rsa:2048", "-nodes"]
+    new_key = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     steps = [
         [*new_key, "-x509", "-days", "2", "-subj", "/CN=lab authority", "-keyout", "ca.key", "-out", "ca.crt"],
         [*new_key, "-subj", "/CN=localhost", "-keyout", "server.key", "-out", "server.csr"],
-        ["openssl", "x509", "-req", "-in", "server.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial",
-         "-days", "2", "-extfile", names.name, "-out", "server.crt"],
-    ]  # fmt: skip
+        [
+            "openssl",
+            "x509",
+            "-req",
+            "-in",
+            "server.csr",
+            "-CA",
+            "ca.crt",
+            "-CAkey",
+            "ca.key",
+            "-CAcreateserial",
+            "-days",
+            "2",
+            "-extfile",
+            names.name,
+            "-out",
+            "server.crt",
+        ],
+    ]
     for step in steps:
         subprocess.run(step, cwd=directory, check=True, capture_output=True)
 
@@ -105,7 +123,6 @@ class TlsFront:
 
 def _refusal(message: str) -> bytes:
     """An ErrorResponse as the server itself would send it."""
-    fields = b"".join(b"%c%s\0" % (code, text.encode()) for code, text in ((b"S", "FATAL"), (b"V", "FATAL"),
-                      (b"C", "28000"), (b"M", message)))  # fmt: skip
+    fields = b"".join(b"%c%s\0" % (code, text.encode()) for code, text in ((b"S", "FATAL"), (b"V", "FATAL"), (b"C", "28000"), (b"M", message)))
     body = fields + b"\0"
     return b"E" + struct.pack("!I", len(body) + 4) + body

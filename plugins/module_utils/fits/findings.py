@@ -21,13 +21,6 @@ _TOLD = {
     "starved": ("warning", "kept waiting by an orphan of the same file", "mending the orphan releases {them}"),
     "stale": ("info", "failed before a later ingest of the same file succeeded", "nothing is missing; the {rows} can be removed"),
 }
-_CONDITIONS_FOR = {
-    "orphaned": ["orphaned", "twin"],
-    "unpoppable": ["unpoppable"],
-    "failed": ["failed", "twin"],
-    "starved": ["orphaned", "twin"],
-    "stale": ["stale"],
-}
 
 
 def runbook(queue: str) -> tuple[str, str]:
@@ -56,7 +49,7 @@ def _condition_finding(state: QueueState, verdict: Verdict, condition: str) -> F
     remedy = Remedy(
         "repair the queue; it stops the workers first where it must",
         "fieldops.runbooks.fits_%s_queue" % queue if queue in _HEADINGS else None,
-        {"fits_repair": True, "fits_conditions": _CONDITIONS_FOR[condition]},
+        {"fits_repair": True, "fits_conditions": ["stale"]} if condition == "stale" else {"fits_repair": True},
     )
     detail = {"count": count, "filenames": names[:20], "ids": [judged.row.id for judged in rows[:20]], "errors": _errors(rows)}
     return Finding("fits.%s.%s" % (queue, condition), severity, queue + " queue", summary, detail, remedy, runbook(queue))
@@ -67,9 +60,10 @@ def _worker_findings(state: QueueState, verdict: Verdict) -> List[Finding]:
     found = []
     if verdict.suspects:
         rows = verdict.counts["in_progress"]
-        summary = "%d %s queue rows are in progress but only %d workers are live: at least %d are stuck," % (rows, queue, len(workers.live), verdict.suspects)
+        busy = len(workers.live) - len(workers.idle)
+        summary = "%d %s queue rows are in progress but only %d workers seem to be at work: at least %d are stuck," % (rows, queue, busy, verdict.suspects)
         summary += " and which ones only shows when the workers stop"
-        remedy = Remedy("stop the workers, repair, start them: the playbook does it", "fieldops.runbooks.fits_%s_queue" % queue, {"fits_repair": True})
+        remedy = Remedy("repair the queue; it stops the workers first where it must", "fieldops.runbooks.fits_%s_queue" % queue, {"fits_repair": True})
         found.append(Finding("fits.%s.suspect" % queue, "warning", queue + " queue", summary, {"suspects": verdict.suspects}, remedy, runbook(queue)))
     recycled = [lock.path for lock in workers.lock_files if lock.state == "recycled"]
     if recycled:

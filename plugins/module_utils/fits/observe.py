@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ..connect.clock import local_timezone
 from ..connect.postgres import Client, Postgres
-from ..connect.procfs import Process
 from .errors import FitsError
-from .queue import QueueState
+from .queue import QueueState, judge
 from .rows import QueueReader
 from .tables import Schema, Table, read_schema
-from .workers import Places, gather, live_workers
+from .workers import Places, Workers, gather, last_lines, live_workers
 
 DEFAULT_DATABASE = "fitsdata"
+_LOOKS, _BETWEEN_LOOKS = 4, 0.6
+_SILENT = 5.0
+"""An idle worker that has written nothing for so many seconds is one of B, which say it once: no look will tell more."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,19 @@ class FitsHost:
         return tables
 
     def observe(self, queues: Sequence[str], names: Optional[Sequence[str]] = None) -> Dict[str, QueueState]:
+        """Everything about the queues; looks again where a worker that says it is idle will say so anew in a moment."""
+        for _again in range(_LOOKS - 1):
+            states = self._look(queues, names)
+            if not any(doubtful(state) for state in states.values()):
+                return states
+            time.sleep(_BETWEEN_LOOKS)
+        return self._look(queues, names)
+
+    def _look(self, queues: Sequence[str], names: Optional[Sequence[str]]) -> Dict[str, QueueState]:
         """Rows in one snapshot, between two looks at the processes: a worker that was there at either counts."""
         tables = self.tables(queues)
         before = live_workers(queues, self.places)
+        lines = {queue: last_lines(queue, self.places, before[queue]) for queue in queues}
         read = {}
         with self.postgres.transaction(read_only=True):
             for table in tables:
@@ -76,7 +88,7 @@ class FitsHost:
                 table,
                 read[table.queue][0],
                 read[table.queue][1],
-                gather(table.queue, self.places, before[table.queue] + after[table.queue], clients, unknown),
+                gather(table.queue, self.places, before[table.queue] + after[table.queue], lines[table.queue], clients, unknown),
                 bool(names),
             )
             for table in tables
@@ -95,9 +107,17 @@ class FitsHost:
                     moves[queue] = True
         return moves
 
-    def still_live(self, queue: str) -> Tuple[Process, ...]:
-        """Workers of a queue right now."""
-        return tuple(live_workers([queue], self.places)[queue])
+    def workers_now(self, queue: str) -> Workers:
+        """Workers of a queue right now, and what they say."""
+        seen = live_workers([queue], self.places)[queue]
+        return gather(queue, self.places, seen, last_lines(queue, self.places, seen))
+
+
+def doubtful(state: QueueState) -> bool:
+    """Whether a second look can tell more: rows in progress beside workers whose word that they are idle has grown old."""
+    verdict = judge(state)
+    late = set(state.workers.idle) - set(state.workers.asleep)
+    return verdict.suspects > 0 and any((state.workers.last_lines[pid].age or 0.0) < _SILENT for pid in late)
 
 
 def _unknown_clients(clients: Sequence[Client]) -> List[str]:

@@ -139,14 +139,17 @@ class QueueReset(Procedure[FitsState]):
         return {"database": self.host.postgres.database, "queue": self.queue}
 
     def _recheck(self, changes: Sequence[Change]) -> None:
-        """Under the row locks: a worker that came up since the plan was made stops everything."""
+        """Under the row locks: a worker that came up, or took one of these files, since the plan was made stops everything."""
+        mended = {change.before["filename"] for change in changes if change.before and _was_in_progress(change) and "filename" in change.before}
         if not any(_was_in_progress(change) for change in changes):
             return
-        fresh = [process for process in self.host.still_live(self.queue) if process.pid not in self.known_pids]
+        workers = self.host.workers_now(self.queue)
+        fresh = [process.pid for process in workers.live if process.pid not in self.known_pids]
+        fresh += [pid for pid, line in workers.last_lines.items() if line.filename in mended]
         if fresh:
             raise FitsError(
-                "a %s worker (pid %d) started while the queue was being mended; nothing was written. Stop the workers and run it again."
-                % (self.queue, fresh[0].pid)
+                "a %s worker (pid %d) started, or took one of these files, while the queue was being mended; nothing was written."
+                " Stop the workers and run it again." % (self.queue, fresh[0])
             )
 
 

@@ -139,10 +139,12 @@ def judge(state: QueueState) -> Verdict:
     verdict = Verdict()
     busy = [row for row in state.rows if in_progress(row) and not _backing_off(state.table, row)]
     accounted = accounted_rows(state.table, state.rows, state.workers)
-    free = len(state.workers.live) - len(accounted)
-    unsure = free > 0 or bool(state.workers.unknown)
-    verdict.suspects = max(0, len(busy) - len(accounted) - free) if unsure else 0
-    orphans: Set[int] = {row.id for row in busy if row.id not in accounted} if not unsure else set()
+    rest = [row for row in busy if row.id not in accounted]
+    awake = len(state.workers.live) - len(accounted) - len(state.workers.asleep)
+    working = len(state.workers.live) - len(accounted) - len(state.workers.idle)
+    unsure = awake > 0 or bool(state.workers.unknown)
+    verdict.suspects = max(0, len(rest) - working) if unsure else 0
+    orphans: Set[int] = set() if unsure else {row.id for row in rest}
     blocker = _blockers(state.table, busy, orphans)
     verdict.judged = [_judge_row(state, row, orphans, accounted, blocker) for row in state.rows]
     verdict.counts = dict.fromkeys(CONDITIONS, 0)

@@ -68,7 +68,7 @@ class EnqueueStore(QueueStore):
         """Rows by what they are. The version of such a row carries its id."""
         if not images:
             return {}
-        if "newest_id" not in self.header:
+        if self.header.get("undo_of"):
             raise FitsError("the rows of this run are not known in full, so they cannot be put back: run fits_enqueue again")
         values = {
             "n": list(images),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from dataclasses import dataclass, field, replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
@@ -20,7 +21,11 @@ from ..connect.procfs import Process, hides_others, processes, read_process
 
 _LOCK_NAMES = {"ingest": "siq", "export": "seq", "preview": "spq", "calcache": "ccq", "fileops": "sfq", "reduce": "srq"}
 _LOG_LINE = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d{3} (\d+):\w+:\d+ \w+: (.*)$")
-_AT_WORK = re.compile(r"^(?:Ingesting|Exporting) (\S.*?)(?: - (\d+))?(?:,? \(\d+ (?:on|in) queue\))?$")
+_AT_WORK = re.compile(r"^(?:Ingesting|Exporting) (\S.*?)(?: - (?P<c>\d+)| \(id (?P<a>\d+)\))?(?:,? \(\d+ (?:on|in) queue\))?$")
+
+
+_PAUSE = 1.5
+"""An idle service writes a line, sleeps for 2 s, and only then pops again: for this long it is on no row."""
 
 
 def script_name(queue: str) -> str:
@@ -54,6 +59,10 @@ class LogLine:
     message: str
     filename: Optional[str] = None
     row_id: Optional[int] = None
+    idle: bool = False
+    """It says that nothing is on the queue."""
+    age: Optional[float] = None
+    """Seconds since it was written; known where it is the newest line of its file."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,16 @@ class Workers:
     last_lines: Mapping[int, LogLine] = field(default_factory=dict)
     clients: Tuple[Client, ...] = ()
     unknown: Tuple[str, ...] = ()
+
+    @property
+    def asleep(self) -> List[int]:
+        """Workers that were certainly on no row when the rows were read: they said so less than one pause before."""
+        return [pid for pid, line in self.last_lines.items() if line.idle and line.age is not None and line.age < _PAUSE]
+
+    @property
+    def idle(self) -> List[int]:
+        """Workers that were on no row when they last wrote; B's say so once and then keep silent."""
+        return [pid for pid, line in self.last_lines.items() if line.idle]
 
     @property
     def may_be_live(self) -> bool:
@@ -109,14 +128,22 @@ def live_workers(queues: Sequence[str], places: Places) -> Dict[str, List[Proces
     return found
 
 
-def gather(queue: str, places: Places, seen: Sequence[Process], clients: Sequence[Client], unknown: Sequence[str]) -> Workers:
+def gather(
+    queue: str,
+    places: Places,
+    seen: Sequence[Process],
+    lines: Mapping[int, LogLine],
+    clients: Sequence[Client] = (),
+    unknown: Sequence[str] = (),
+) -> Workers:
     """All evidence for one queue. ``seen`` are the processes of one or more looks, ``unknown`` what the caller could not tell."""
     live = tuple({(process.pid, process.start): process for process in seen}.values())
     locks = tuple(lock for directory in _distinct(places.lockfile_dir) for lock in _lock_files(directory, queue, places))
     reasons = list(unknown)
     if hides_others():
         reasons.append("/proc hides the processes of other users from this one (hidepid): run as root")
-    return Workers(live, locks, _last_lines(queue, places, {process.pid for process in live}), tuple(clients), tuple(reasons))
+    pids = {process.pid for process in live}
+    return Workers(live, locks, {pid: line for pid, line in lines.items() if pid in pids}, tuple(clients), tuple(reasons))
 
 
 def _distinct(directories: Sequence[str]) -> List[str]:
@@ -127,11 +154,7 @@ def _lock_files(directory: str, queue: str, places: Places) -> List[LockFile]:
     """Lock files of a queue's services under either generation's naming."""
     old = re.compile(r"^(?:%s\d+|service_%s_queue)\.lock$" % (_LOCK_NAMES[queue], queue))
     new = re.compile(r"^service_%s_queue\.py(?:-.*)?\.lock$" % queue)
-    try:
-        names = sorted(os.listdir(directory))
-    except OSError:
-        return []
-    return [_lock_file(os.path.join(directory, name), queue, places) for name in names if old.match(name) or new.match(name)]
+    return [_lock_file(os.path.join(directory, name), queue, places) for name in _listed(directory) if old.match(name) or new.match(name)]
 
 
 def _lock_file(path: str, queue: str, places: Places) -> LockFile:
@@ -148,42 +171,55 @@ def _lock_file(path: str, queue: str, places: Places) -> LockFile:
     return LockFile(path, process.pid, "live" if is_worker(process, queue, places) else "recycled")
 
 
-def _last_lines(queue: str, places: Places, pids: set[int]) -> Dict[int, LogLine]:
-    """The last line of each live worker, read from the end of the logs of its service."""
+def last_lines(queue: str, places: Places, seen: Sequence[Process]) -> Dict[int, LogLine]:
+    """The last line of each worker, read from the end of the logs of its service."""
     last: Dict[int, LogLine] = {}
+    pids = {process.pid for process in seen}
     if not pids:
         return last
     prefix = script_name(queue)
     for directory in _distinct(places.log_dir):
-        try:
-            names = [name for name in os.listdir(directory) if name.startswith(prefix) and name.endswith(".log")]
-        except OSError:
-            continue
-        for name in names:
-            for line in _safe_tail(os.path.join(directory, name)):
-                _note(last, line, pids)
+        for name in _listed(directory):
+            if name.startswith(prefix) and name.endswith(".log"):
+                _read_log(os.path.join(directory, name), pids, last)
     return last
 
 
-def _safe_tail(path: str) -> List[str]:
+def _listed(directory: str) -> List[str]:
     try:
-        return tail(path)
+        return sorted(os.listdir(directory))
     except OSError:
         return []
 
 
-def _note(last: Dict[int, LogLine], line: str, pids: set[int]) -> None:
+def _read_log(path: str, pids: set[int], last: Dict[int, LogLine]) -> None:
+    """Note what this file says of the workers; the worker of its newest line gets the age of that line."""
+    try:
+        lines = tail(path)
+        age = time.time() - os.stat(path).st_mtime
+    except OSError:
+        return
+    newest = None
+    for line in lines:
+        newest = _note(last, line, pids) or newest
+    if newest in last and lines and _LOG_LINE.match(lines[-1]):
+        last[newest] = replace(last[newest], age=max(0.0, age))
+
+
+def _note(last: Dict[int, LogLine], line: str, pids: set[int]) -> Optional[int]:
+    """Take one line in; returns the worker that wrote it."""
     parsed = _LOG_LINE.match(line)
-    if not parsed or int(parsed.group(2)) not in pids:
-        return
-    pid = int(parsed.group(2))
-    if pid in last and last[pid].at > parsed.group(1):
-        return
-    message = parsed.group(3)
+    if not parsed:
+        return None
+    at, pid, message = parsed.group(1), int(parsed.group(2)), parsed.group(3)
+    if pid not in pids or (pid in last and last[pid].at > at):
+        return pid
     named = _AT_WORK.match(message)
     if named:
-        last[pid] = LogLine(parsed.group(1), message, named.group(1), int(named.group(2)) if named.group(2) else None)
-    elif pid in last and not message.startswith("Nothing on "):
-        last[pid] = replace(last[pid], at=parsed.group(1), message=message)  # more about the row that it is on
-    else:
-        last[pid] = LogLine(parsed.group(1), message)
+        row_id = named.group("c") or named.group("a")
+        last[pid] = LogLine(at, message, named.group(1), int(row_id) if row_id else None)
+    elif message.startswith("Nothing on "):
+        last[pid] = LogLine(at, message, idle=True)
+    else:  # more about the row that it is on
+        last[pid] = replace(last.get(pid, LogLine(at, message)), at=at, message=message, idle=False, age=None)
+    return pid

@@ -1,7 +1,9 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The FITS Storage databases of three generations, and of servers whose constraints lag behind the code.
 
-    create(server, "fitsdata", "C")            # on a lab.pg.Postgres
-    print(ddl("A", lagging=True))              # the same as text, for psql on any other server
+create(server, "fitsdata", "C")            # on a lab.pg.Postgres
+print(ddl("A", lagging=True))              # the same as text, for psql on any other server
 """
 
 from __future__ import annotations
@@ -29,8 +31,7 @@ LAGGING = {
     "B": (
         "ALTER TABLE ingestqueue DROP CONSTRAINT ingestqueue_filename_path_key",
         "ALTER TABLE exportqueue DROP CONSTRAINT exportqueue_filename_inprogress_failed_destination_key",
-        "ALTER TABLE exportqueue ADD CONSTRAINT exportqueue_filename_inprogress_failed_key"
-        " UNIQUE (filename, inprogress, failed)",
+        ("ALTER TABLE exportqueue ADD CONSTRAINT exportqueue_filename_inprogress_failed_key UNIQUE (filename, inprogress, failed)"),
     ),
     "C": (
         "ALTER TABLE ingestqueue DROP CONSTRAINT ingestqueue_filename_path_inprogress_fail_dt_key",
@@ -57,6 +58,7 @@ def ddl(generation: str, *, lagging: bool = False, mixed: bool = False) -> str:
         _read(f"ingestqueue_{generation}"),
         _read("exportqueue_B" if mixed else f"exportqueue_{generation}"),
         _read("others_AB" if old else "others_C"),
+        _read("queue_error") if old or mixed else "",
     ]
     if lagging:
         parts += [f"{statement};" for statement in LAGGING[generation] if not (mixed and "exportqueue" in statement)]

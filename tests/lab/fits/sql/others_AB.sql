@@ -22,15 +22,3 @@ CREATE TABLE calcachequeue (
 CREATE INDEX ix_calcachequeue_obs_hid ON calcachequeue (obs_hid);
 CREATE INDEX ix_calcachequeue_inprogress ON calcachequeue (inprogress);
 CREATE INDEX ix_calcachequeue_sortkey ON calcachequeue (sortkey);
-
-CREATE TYPE queue AS ENUM ('INGEST', 'PREVIEW', 'CALCACHE', 'EXPORT');
-CREATE TABLE queue_error (
-    id serial PRIMARY KEY,
-    filename text NOT NULL,
-    path text,
-    added timestamp without time zone,
-    queue queue,
-    error text
-);
-CREATE INDEX ix_queue_error_filename ON queue_error (filename);
-CREATE INDEX ix_queue_error_queue ON queue_error (queue);

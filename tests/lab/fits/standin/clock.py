@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Naive clocks, as upstream writes them: which column holds local time and which UTC is its best trap."""
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ def local() -> datetime.datetime:
 
 def utc() -> datetime.datetime:
     """UTC without a time zone."""
-    return datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
+    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
 
 
 def added(generation: str, queue: str) -> datetime.datetime:

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Which files fail, and how: rules in the control file `<root>/data/fail`, read again for every file.
 
 A rule is a line `<regular expression> <kind> [text]`; the expression is searched in the file name, and the first rule
@@ -20,7 +22,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import List, Optional
 
 from .settings import Settings
 
@@ -33,7 +34,7 @@ class Failure:
     text: str
 
 
-def _rules(settings: Settings) -> List[str]:
+def _rules(settings: Settings) -> list[str]:
     lines = settings.fail.split(";")
     try:
         with open(settings.fail_file, encoding="utf-8") as handle:
@@ -43,10 +44,10 @@ def _rules(settings: Settings) -> List[str]:
     return [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
 
 
-def find(settings: Settings, filename: str) -> Optional[Failure]:
+def find(settings: Settings, filename: str) -> Failure | None:
     """The first rule that fits this file name."""
     for rule in _rules(settings):
         pattern, kind, *text = rule.split(None, 2)
         if re.search(pattern, filename):
-            return Failure(kind, text[0] if text else "no end card found in {}".format(filename))
+            return Failure(kind, text[0] if text else f"no end card found in {filename}")
     return None

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The tables file, diskfile and header, and the laboratory's ledger."""
 
 from __future__ import annotations
@@ -5,7 +7,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import os
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from . import clock
 from .queues import Queue, Row
@@ -14,7 +16,7 @@ from .settings import Settings
 
 def trimmed(filename: str) -> str:
     """`file.name` has no .bz2; diskfile and queues keep it."""
-    return filename[:-4] if filename.endswith(".bz2") else filename
+    return filename.removesuffix(".bz2")
 
 
 def full_path(settings: Settings, row: Row) -> str:
@@ -39,12 +41,12 @@ class Files:
         self._queue.execute("INSERT INTO file (name) VALUES (%(name)s) ON CONFLICT (name) DO NOTHING", name=name)
         return int(self._queue.fetch("SELECT id FROM file WHERE name = %(name)s", name=name)[0]["id"])
 
-    def present(self, file_id: int, path: Optional[str] = None) -> List[Row]:
+    def present(self, file_id: int, path: str | None = None) -> list[Row]:
         """Present diskfiles of a file, at one path (as C asks) or anywhere (as A and B do)."""
         text = "SELECT * FROM diskfile WHERE file_id = %(file)s AND present"
         return self._queue.fetch(text + (" AND path = %(path)s" if path is not None else ""), file=file_id, path=path)
 
-    def retire(self, file_id: int, path: Optional[str] = None) -> None:
+    def retire(self, file_id: int, path: str | None = None) -> None:
         """Mark older diskfiles as neither present nor canonical."""
         text = "UPDATE diskfile SET present = false, canonical = false WHERE file_id = %(file)s AND (present OR canonical)"
         self._queue.execute(text + (" AND path = %(path)s" if path is not None else ""), file=file_id, path=path)
@@ -58,28 +60,30 @@ class Files:
 
     def add(self, file_id: int, row: Row, full: str) -> int:
         """A new present and canonical diskfile, entered now (naive local time, as upstream writes it)."""
-        columns: Dict[str, Any] = {
-            "file_id": file_id, "filename": row["filename"], "path": row["path"] or "", "present": True,
-            "canonical": True, "entrytime": clock.local(), "compressed": row["filename"].endswith(".bz2"),
-            "isfits": ".fits" in row["filename"], "fvwarnings": 0, "fverrors": 0, "mdready": True,
-        }  # fmt: skip
+        columns: dict[str, Any] = {
+            "file_id": file_id,
+            "filename": row["filename"],
+            "path": row["path"] or "",
+            "present": True,
+            "canonical": True,
+            "entrytime": clock.local(),
+            "compressed": row["filename"].endswith(".bz2"),
+            "isfits": ".fits" in row["filename"],
+            "fvwarnings": 0,
+            "fverrors": 0,
+            "mdready": True,
+        }
         if readable(full):
-            columns.update(file_md5=_md5(full), file_size=os.path.getsize(full),
-                           lastmod=datetime.datetime.fromtimestamp(os.path.getmtime(full)))  # fmt: skip
+            columns.update(file_md5=_md5(full), file_size=os.path.getsize(full), lastmod=datetime.datetime.fromtimestamp(os.path.getmtime(full)))
         names = list(columns)
-        text = "INSERT INTO diskfile ({}) VALUES ({}) RETURNING id".format(
-            ", ".join(names), ", ".join("%({})s".format(name) for name in names)
-        )
+        text = "INSERT INTO diskfile ({}) VALUES ({}) RETURNING id".format(", ".join(names), ", ".join(f"%({name})s" for name in names))
         return int(self._queue.fetch(text, **columns)[0]["id"])
 
     def add_header(self, diskfile_id: int, filename: str) -> None:
         """A header row, which only FITS files have."""
         if ".fits" not in filename:
             return
-        text = (
-            "INSERT INTO header (diskfile_id, engineering, ut_datetime, qa_state)"
-            " VALUES (%(id)s, false, %(now)s, 'Undefined')"
-        )
+        text = "INSERT INTO header (diskfile_id, engineering, ut_datetime, qa_state) VALUES (%(id)s, false, %(now)s, 'Undefined')"
         self._queue.execute(text, id=diskfile_id, now=clock.utc())
 
 
@@ -89,10 +93,11 @@ def note(queue: Queue, row: Row, outcome: str) -> None:
         "INSERT INTO lab_processed (queue, filename, row_id, pid, at, path, destination, outcome) VALUES"
         " (%(queue)s, %(filename)s, %(id)s, %(pid)s, clock_timestamp(), %(path)s, %(destination)s, %(outcome)s)"
     )
-    queue.execute(text, queue=queue.name, filename=row["filename"], id=row["id"], pid=os.getpid(), path=row["path"],
-                  destination=row.get("destination"), outcome=outcome)  # fmt: skip
+    queue.execute(
+        text, queue=queue.name, filename=row["filename"], id=row["id"], pid=os.getpid(), path=row["path"], destination=row.get("destination"), outcome=outcome
+    )
 
 
 def _md5(path: str) -> str:
     with open(path, "rb") as handle:
-        return hashlib.md5(handle.read()).hexdigest()
+        return hashlib.md5(handle.read(), usedforsecurity=False).hexdigest()

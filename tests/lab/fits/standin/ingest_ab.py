@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The ingest service of generations A and B."""
 
 from __future__ import annotations
@@ -34,10 +36,13 @@ def set_error(queue: Queue, row: Row, error: BaseException, label: str) -> None:
     text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     try:
         queue.execute(
-            "INSERT INTO queue_error (filename, path, added, queue, error)"
-            " VALUES (%(filename)s, %(path)s, %(added)s, %(label)s, %(text)s)",
-            filename=row["filename"], path=row["path"], added=clock.local(), label=label, text=text.strip(),
-        )  # fmt: skip
+            "INSERT INTO queue_error (filename, path, added, queue, error) VALUES (%(filename)s, %(path)s, %(added)s, %(label)s, %(text)s)",
+            filename=row["filename"],
+            path=row["path"],
+            added=clock.local(),
+            label=label,
+            text=text.strip(),
+        )
         if not queue.execute("UPDATE {table} SET failed = true, inprogress = false WHERE id = %(id)s", id=row["id"]):
             queue.insert({**row, "failed": True, "inprogress": False})
         queue.commit()
@@ -61,11 +66,16 @@ class IngestAB(Worker):
             self._one(row)
         except (psycopg2.OperationalError, psycopg2.InterfaceError):
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - upstream logs whatever it is, and goes on
             set_error(self.queue, row, error, "INGEST")  # for the second time, if it came from _ingest()
             self.queue.rollback()
-            self.log.error(self.place(188 if self.config.generation == "A" else 203), "Exception: %s : %s ... %s",
-                           type(error), error, "".join(traceback.format_tb(error.__traceback__)))  # fmt: skip
+            self.log.error(
+                "Exception: %s : %s ... %s",
+                type(error),
+                error,
+                "".join(traceback.format_tb(error.__traceback__)),
+                at=self.place(188 if self.config.generation == "A" else 203),
+            )
 
     def _one(self, row: Row) -> None:
         if self.options.fast_rebuild:
@@ -80,9 +90,10 @@ class IngestAB(Worker):
                 for destination in self.config.export_destinations:
                     self._export(row, destination)
         except Exception as error:
-            self.log.info(self.place(158), "Problem Ingesting File - Rolling back")
-            self.log.error(self.place(159), "Exception ingesting file %s: %s : %s ... %s", row["filename"], type(error),
-                           error, traceback.format_tb(error.__traceback__))  # fmt: skip
+            self.log.info("Problem Ingesting File - Rolling back", at=self.place(158))
+            self.log.error(
+                "Exception ingesting file %s: %s : %s ... %s", row["filename"], type(error), error, traceback.format_tb(error.__traceback__), at=self.place(159)
+            )
             set_error(self.queue, row, error, "INGEST")
             raise
         files.note(self.queue, row, outcome)
@@ -98,10 +109,9 @@ class IngestAB(Worker):
         wait = datetime.timedelta(seconds=self.config.defer)
         if clock.local() - modified >= wait:
             return False
-        self.log.info("ingestqueue:506", "Deferring ingestion of recently modified file %s", row["filename"])
+        self.log.info("Deferring ingestion of recently modified file %s", row["filename"], at="ingestqueue:506")
         after = clock.due(self.config.generation, "ingest") + wait
-        self.queue.execute("UPDATE {table} SET after = %(after)s, inprogress = false WHERE id = %(id)s",
-                           after=after, id=row["id"])  # fmt: skip
+        self.queue.execute("UPDATE {table} SET after = %(after)s, inprogress = false WHERE id = %(id)s", after=after, id=row["id"])
         self.queue.commit()
         return True
 
@@ -111,7 +121,7 @@ class IngestAB(Worker):
         full = files.full_path(self.config, row)
         missing = self.config.strict and not files.readable(full)
         if missing or (failure is not None and failure.kind == "cannot_access"):
-            self.log.error("ingestqueue:427", "cannot access %s", full)
+            self.log.error("cannot access %s", full, at="ingestqueue:427")
             self._mark_absent(row)
             return "swallowed"
         file_id = self.files.file_id(row["filename"])
@@ -119,18 +129,18 @@ class IngestAB(Worker):
         present = self.files.present(file_id)
         if len(present) > 1:
             raise FileProblem("Multiple rows were found for one()")
-        if present and self.config.strict and not row["force"]:
-            if self.files.unchanged(present[0], full, row["force_md5"]):
-                return "unchanged"
+        if present and self.config.strict and not row["force"] and self.files.unchanged(present[0], full, row["force_md5"]):
+            return "unchanged"
         self.files.retire(file_id)
         self.queue.commit()
-        self.work()
+        self.work(0.5)
         if failure is not None and failure.kind != "astrodata":
             raise FileProblem(failure.text)
         diskfile_id = self.files.add(file_id, row, full)
         self.queue.commit()
+        self.work(0.5)
         if failure is not None:
-            self.log.error("ingestqueue:266", "Failed to open astrodata object on file: %s. Giving up", full)
+            self.log.error("Failed to open astrodata object on file: %s. Giving up", full, at="ingestqueue:266")
             return "swallowed"
         self.files.add_header(diskfile_id, row["filename"])
         self.queue.commit()
@@ -144,15 +154,14 @@ class IngestAB(Worker):
         )
         self.queue.commit()
         if changed:
-            self.log.info("ingestqueue:206", "%s is present in diskfile but missing on the disk.", row["filename"])
+            self.log.info("%s is present in diskfile but missing on the disk.", row["filename"], at="ingestqueue:206")
 
     def _export(self, row: Row, destination: str) -> None:
         generation = self.config.generation
         export = Queue(self.queue.connection, generation, "export")
-        self.log.info("exportqueue:89", "Adding file %s to %s to exportqueue", row["filename"], destination)
+        self.log.info("Adding file %s to %s to exportqueue", row["filename"], destination, at="exportqueue:89")
         if generation == "A" and already_there(export, row["filename"], row["path"], destination):
-            self.log.info("exportqueue:97", "Already have entry to export file %s to %s, ignoring",
-                          row["filename"], destination)  # fmt: skip
+            self.log.info("Already have entry to export file %s to %s, ignoring", row["filename"], destination, at="exportqueue:97")
             return
         export.add(new_row(generation, "export", row["filename"], row["path"], destination))
 

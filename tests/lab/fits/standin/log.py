@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Log files and lines as upstream's: `YYYY-MM-DD HH:MM:SS,mmm <pid>:<module>:<line> LEVEL: message`."""
 
 from __future__ import annotations
@@ -6,13 +8,13 @@ import logging
 import logging.handlers
 import os
 import sys
-from typing import Any, Optional, Tuple
+from typing import Any
 
 _FORMAT = "%(asctime)s %(process)d:%(place)s %(levelname)s: %(message)s"
 
 
 class Log:
-    """`place` is `<module>:<line>` of the statement in upstream's source that writes this line."""
+    """`at` is `<module>:<line>` of the statement in upstream's source that writes this line."""
 
     def __init__(self, log_dir: str, generation: str) -> None:
         self._logger = logging.getLogger("fits")
@@ -32,7 +34,7 @@ class Log:
         handler.setFormatter(self._formatter)
         return handler
 
-    def configure(self, debug: bool, demon: bool, suffix: Optional[str]) -> None:
+    def configure(self, debug: bool, demon: bool, suffix: str | None) -> None:
         """What the options --debug, --demon and --name or --logsuffix do."""
         if debug:
             self._logger.setLevel(logging.DEBUG)
@@ -42,16 +44,13 @@ class Log:
             self._logger.addHandler(stream)
         if suffix:
             self._logger.removeHandler(self._handler)
-            self._logger.addHandler(self._open("{}-{}.log".format(self._script, suffix), 10000000))
+            self._logger.addHandler(self._open(f"{self._script}-{suffix}.log", 10000000))
 
-    def _write(self, level: int, place: str, message: str, args: Tuple[Any, ...], exc_info: Any = None) -> None:
-        self._logger.log(level, message, *args, extra={"place": place}, exc_info=exc_info)
+    def debug(self, message: str, *args: Any, at: str) -> None:
+        self._logger.debug(message, *args, extra={"place": at})
 
-    def debug(self, place: str, message: str, *args: Any) -> None:
-        self._write(logging.DEBUG, place, message, args)
+    def info(self, message: str, *args: Any, at: str) -> None:
+        self._logger.info(message, *args, extra={"place": at})
 
-    def info(self, place: str, message: str, *args: Any) -> None:
-        self._write(logging.INFO, place, message, args)
-
-    def error(self, place: str, message: str, *args: Any, exc_info: Any = None) -> None:
-        self._write(logging.ERROR, place, message, args, exc_info)
+    def error(self, message: str, *args: Any, at: str, exc_info: bool = False) -> None:
+        self._logger.error(message, *args, extra={"place": at}, exc_info=exc_info)

@@ -1,9 +1,11 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Taking rows off a queue by each generation's own rules and locks, and putting rows on it."""
 
 from __future__ import annotations
 
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 import psycopg2
 import psycopg2.extensions
@@ -13,7 +15,7 @@ from psycopg2 import errors, sql
 from . import clock
 from .sortkey import sortkey
 
-Row = Dict[str, Any]
+Row = dict[str, Any]
 
 _AB_BUSY = "SELECT filename FROM {table} WHERE failed = false AND inprogress = true"
 _AB = "inprogress = false AND failed = false AND filename NOT IN (" + _AB_BUSY + ")"
@@ -42,21 +44,21 @@ def connect(database: str) -> psycopg2.extensions.connection:
 class Queue:
     """One queue table in one session."""
 
-    def __init__(self, connection: Optional[psycopg2.extensions.connection], generation: str, name: str) -> None:
+    def __init__(self, connection: psycopg2.extensions.connection | None, generation: str, name: str) -> None:
         self.connection = connection
         self.generation = generation
         self.name = name
         self.table = sql.Identifier(name + "queue")
         self._key = (generation, name)
 
-    def fetch(self, text: str, **parameters: Any) -> List[Row]:
+    def fetch(self, text: str, /, **parameters: Any) -> list[Row]:
         """Rows of a query on this table."""
         assert self.connection is not None
         with self.connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor:
             cursor.execute(sql.SQL(text).format(table=self.table), parameters)
             return [dict(row) for row in cursor.fetchall()]
 
-    def execute(self, text: str, **parameters: Any) -> int:
+    def execute(self, text: str, /, **parameters: Any) -> int:
         """Run a statement on this table and return the number of rows it touched."""
         assert self.connection is not None
         with self.connection.cursor() as cursor:
@@ -78,16 +80,15 @@ class Queue:
         text = "SELECT count(*) AS n FROM {table} WHERE " + CANDIDATES[self._key]
         return int(self.fetch(text, **self._now())[0]["n"])
 
-    def _now(self) -> Dict[str, Any]:
+    def _now(self) -> dict[str, Any]:
         return {"now": clock.due(self.generation, self.name), "never": clock.FOR_EVER}
 
-    def pop(self) -> Optional[Row]:
+    def pop(self) -> Row | None:
         """Take the next row: mark it in progress and commit, so that nothing stays locked."""
         if self.connection is None:
             return None
         lock = " FOR UPDATE SKIP LOCKED" if self.generation == "C" else " FOR UPDATE NOWAIT"
-        text = ("SELECT * FROM {table} WHERE " + CANDIDATES[self._key] + " ORDER BY "
-                + ORDER.get(self._key, "sortkey DESC") + " LIMIT 1" + lock)  # fmt: skip
+        text = "SELECT * FROM {table} WHERE " + CANDIDATES[self._key] + " ORDER BY " + ORDER.get(self._key, "sortkey DESC") + " LIMIT 1" + lock
         while True:
             try:
                 rows = self.fetch(text, **self._now())
@@ -118,7 +119,9 @@ class Queue:
                 ),
                 row,
             )
-            return int(cursor.fetchone()[0])
+            found = cursor.fetchone()
+            assert found is not None
+            return int(found[0])
 
     def add(self, row: Row) -> bool:
         """Insert and commit; False, with everything since the last commit undone, if a constraint refuses."""
@@ -133,7 +136,7 @@ class Queue:
             return False
 
 
-def new_row(generation: str, queue: str, filename: str, path: Optional[str], destination: str = "") -> Row:
+def new_row(generation: str, queue: str, filename: str, path: str | None, destination: str = "") -> Row:
     """A row as the program of that generation would add it: every column, for no server default exists."""
     added = clock.added(generation, queue)
     row: Row = {"filename": filename, "path": path, "inprogress": False, "added": added}
@@ -142,8 +145,7 @@ def new_row(generation: str, queue: str, filename: str, path: Optional[str], des
     else:
         row.update(force_md5=False, force=False)
     if generation == "C":
-        row.update(fail_dt=clock.FOR_EVER, after=added, error=None, md5_before_header_update=None,
-                   md5_after_header_update=None, header_update=None)  # fmt: skip
+        row.update(fail_dt=clock.FOR_EVER, after=added, error=None, md5_before_header_update=None, md5_after_header_update=None, header_update=None)
         if queue == "ingest":
             row.update(no_defer=False, batch=None)
     else:

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What service_ingest_queue.py and service_export_queue.py have in common: options, signals, lock file, loop."""
 
 from __future__ import annotations
@@ -7,18 +9,18 @@ import os
 import signal
 import sys
 import time
-from typing import Any, Dict, Tuple, Type
+from typing import Any
 
 import psycopg2
 
-from . import queues, settings
+from . import clock, queues, settings
 from .files import Files
 from .log import Log
 from .pidfile import PidFile, PidFileError
 from .queues import Queue
 
 # Lines of upstream's scripts that write the same message, by generation and queue.
-PLACES: Dict[Tuple[str, str], Dict[str, int]] = {
+PLACES: dict[tuple[str, str], dict[str, int]] = {
     ("A", "ingest"): {"signal": 86, "start": 107, "empty": 126, "idle": 129, "take": 136, "lock": 196, "end": 198},
     ("B", "ingest"): {"signal": 85, "start": 106, "empty": 130, "idle": 134, "take": 143, "lock": 211, "end": 213},
     ("C", "ingest"): {"signal": 80, "start": 98, "empty": 120, "idle": 124, "take": 136, "lock": 222, "end": 224},
@@ -28,10 +30,12 @@ PLACES: Dict[Tuple[str, str], Dict[str, int]] = {
 }
 
 _FLAGS = {
-    "ingest": {"AB": "skip-fv skip-wmd no-defer fast-rebuild make-previews", "C": "skip-fv skip-md no-defer fast-rebuild "
-               "make-previews queue-reduction oneshot"},
+    "ingest": {
+        "AB": "skip-fv skip-wmd no-defer fast-rebuild make-previews",
+        "C": "skip-fv skip-md no-defer fast-rebuild make-previews queue-reduction oneshot",
+    },
     "export": {"AB": "", "C": "oneshot fast-rebuild"},
-}  # fmt: skip
+}
 
 
 class Worker:
@@ -50,11 +54,11 @@ class Worker:
 
     def place(self, line: Any) -> str:
         """`<module>:<line>` of the main script."""
-        return "{}:{}".format(self._script, self._places.get(line, line))
+        return f"{self._script}:{self._places.get(line, line)}"
 
     def on_signal(self, signum: int, _frame: Any) -> None:
         """Finish the current file, then go."""
-        self.log.error(self.place("signal"), "Received signal: %d. Attempting to stop nicely.", signum)
+        self.log.error("Received signal: %d. Attempting to stop nicely.", signum, at=self.place("signal"))
         self.running = False
 
     def loop(self) -> None:
@@ -69,12 +73,12 @@ class Worker:
     def nothing(self) -> None:
         """The queue is empty. B says so only once."""
         if self.options.empty:
-            self.log.info(self.place("empty"), "Nothing on queue and --empty flag set, exiting")
+            self.log.info("Nothing on queue and --empty flag set, exiting", at=self.place("empty"))
             self.running = False
             return
         if self.config.generation != "B" or not self._idle_logged:
             word = "queue" if self.queue.name == "ingest" else "Queue"
-            self.log.info(self.place("idle"), "Nothing on %s... Waiting", word)
+            self.log.info("Nothing on %s... Waiting", word, at=self.place("idle"))
         self._idle_logged = True
         time.sleep(self.config.idle)
 
@@ -83,12 +87,12 @@ class Worker:
         self._idle_logged = False
         if getattr(self.options, "oneshot", False):
             self.running = False
-        self.log.info(self.place("take"), message, *args)
+        self.log.info(message, *args, at=self.place("take"))
 
-    def work(self) -> None:
-        """The time a file takes. A signal does not cut it short."""
+    def work(self, share: float = 1.0) -> None:
+        """The time a file takes, or a share of it. A signal does not cut it short."""
         if self.config.work:
-            time.sleep(self.config.work)
+            time.sleep(self.config.work * share)
 
 
 def _parse(generation: str, queue: str) -> argparse.Namespace:
@@ -97,7 +101,7 @@ def _parse(generation: str, queue: str) -> argparse.Namespace:
         parser.add_argument("--" + flag, action="store_true")
     for flag in ("debug", "demon", "lockfile", "empty"):
         parser.add_argument("--" + flag, action="store_true")
-    default = None if generation == "C" else "service_{}_queue".format(queue)
+    default = None if generation == "C" else f"service_{queue}_queue"
     parser.add_argument("--name", default=default)
     if queue == "export" and generation == "C":
         parser.add_argument("--retry-delay", type=int, dest="delay", default=60)
@@ -112,19 +116,17 @@ def run(script: str, queue: str) -> None:
     options = _parse(config.generation, queue)
     log = Log(config.log_dir, config.generation)
     log.configure(options.debug, options.demon, options.name)
-    worker = _worker_class(config.generation, queue)(
-        config, Queue(None, config.generation, queue), log, options
-    )
+    worker = _worker_class(config.generation, queue)(config, Queue(None, config.generation, queue), log, options)
     for signum in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
         signal.signal(signum, worker.on_signal)
     name, stars = os.path.basename(sys.argv[0]), "***   " if config.generation == "C" else "*********    "
-    log.info(worker.place("start"), "%s%s - starting up at %s", stars, name, queues.clock.local())
+    log.info("%s%s - starting up at %s", stars, name, clock.local(), at=worker.place("start"))
     try:
         with PidFile(log, config.generation, config.lockfile_dir, options.name, dummy=not options.lockfile):
             _serve(worker)
     except PidFileError as error:
-        log.error(worker.place("lock"), str(error))
-    log.info(worker.place("end"), "%s%s - exiting at %s", stars, name, queues.clock.local())
+        log.error(str(error), at=worker.place("lock"))
+    log.info("%s%s - exiting at %s", stars, name, clock.local(), at=worker.place("end"))
 
 
 def _serve(worker: Worker) -> None:
@@ -141,7 +143,7 @@ def _serve(worker: Worker) -> None:
             worker.queue.connection.close()
 
 
-def _worker_class(generation: str, queue: str) -> Type[Worker]:
+def _worker_class(generation: str, queue: str) -> type[Worker]:
     from . import export_ab, export_c, ingest_ab, ingest_c
 
     return {

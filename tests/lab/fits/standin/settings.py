@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The configuration of one FITS Storage root, read the way its generation reads it.
 
 The marker `opt/FitsStorage/lab.json` tells the generation and how the stand-in shall behave; any of its `behaviour` may
@@ -12,9 +14,9 @@ import json
 import os
 import time
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional
+from typing import Any
 
-BEHAVIOUR: Dict[str, Any] = {
+BEHAVIOUR: dict[str, Any] = {
     "work": 0.0,  # seconds per file
     "idle": 2.0,  # seconds between two looks at an empty queue
     "error_sleep": 5.0,  # A/B export: pause after an exception
@@ -29,18 +31,18 @@ class Settings:
 
     root: str
     generation: str
-    database: Optional[str]  # a libpq string; None: C's in-memory sqlite, that is: nothing at all
+    database: str | None  # a libpq string; None: C's in-memory sqlite, that is: nothing at all
     storage_root: str
     log_dir: str
     lockfile_dir: str
-    export_destinations: List[str]
+    export_destinations: list[str]
     defer: float
     work: float = 0.0
     idle: float = 2.0
     error_sleep: float = 5.0
     strict: bool = False
     fail: str = ""
-    config_files: List[str] = field(default_factory=list)
+    config_files: list[str] = field(default_factory=list)
 
     @property
     def fail_file(self) -> str:
@@ -91,7 +93,7 @@ def _load_old(root: str, generation: str) -> Settings:
     return Settings(
         root=root,
         generation=generation,
-        database="postgresql://{}/{}".format(server, name),
+        database=f"postgresql://{server}/{name}",
         storage_root=look_up("STORAGE_ROOT", "/sci/dataflow"),
         log_dir=look_up("FITS_LOG_DIR", "/data/logs/"),
         lockfile_dir=look_up("FITS_LOCKFILE_DIR", "/data/logs"),
@@ -103,10 +105,23 @@ def _load_old(root: str, generation: str) -> Settings:
 def _load_new(root: str) -> Settings:
     """C: ini files, later ones win, then two environment variables. A file that cannot be read is skipped silently."""
     parser = configparser.ConfigParser(interpolation=None)
-    parser.read_dict({"DEFAULT": {"storage_root": ".", "database_url": "sqlite:///:memory:", "log_dir": "",
-                                  "lockfile_dir": "", "export_destinations": "", "defer_threshold": "5"}})  # fmt: skip
-    places = [os.path.join(root, "opt/FitsStorageConfigurations/fits_storage.conf"),
-              os.path.join(root, "etc/fits_storage.conf"), os.path.expanduser("~/.fits_storage.conf")]  # fmt: skip
+    parser.read_dict(
+        {
+            "DEFAULT": {
+                "storage_root": ".",
+                "database_url": "sqlite:///:memory:",
+                "log_dir": "",
+                "lockfile_dir": "",
+                "export_destinations": "",
+                "defer_threshold": "5",
+            }
+        }
+    )
+    places = [
+        os.path.join(root, "opt/FitsStorageConfigurations/fits_storage.conf"),
+        os.path.join(root, "etc/fits_storage.conf"),
+        os.path.expanduser("~/.fits_storage.conf"),
+    ]
     used = parser.read(places)
     host = os.uname().nodename
     names = [name for name in (host, host.split(".")[0]) if parser.has_section(name)]

@@ -1,9 +1,10 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The order in which each generation takes files off a queue (descending)."""
 
 from __future__ import annotations
 
 import re
-from typing import Optional
 
 _AFTER_DATE = {"A": re.compile(r"\d{8}[SE]\d+"), "B": re.compile(r"\d{8}[A-Z]\d+")}
 
@@ -41,7 +42,7 @@ def _plain_c(filename: str) -> str:
     return key
 
 
-def sortkey(generation: str, queue: str, filename: str, destination: str = "") -> Optional[str]:
+def sortkey(generation: str, queue: str, filename: str, destination: str = "") -> str | None:
     """The sortkey of a new row; None where the table has no such column."""
     if generation == "C":
         key = _plain_c(filename)

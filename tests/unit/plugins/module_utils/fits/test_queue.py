@@ -93,6 +93,10 @@ def on(filename: str, row_id: Any) -> LogLine:
     return LogLine("2026-01-01 00:00:00", "Ingesting %s" % filename, filename, row_id)
 
 
+def asleep(age: Any) -> LogLine:
+    return LogLine("2026-01-01 00:00:00", "Nothing on queue... Waiting", idle=True, age=age)
+
+
 @pytest.mark.parametrize(
     ("workers", "expected", "suspects"),
     [
@@ -104,6 +108,11 @@ def on(filename: str, row_id: Any) -> LogLine:
         (b.workers(None, None), ["in_progress", "in_progress"], 0),
         (b.workers(on("a.fits", 1), None), ["in_progress", "in_progress"], 0),
         (b.workers(unknown=["a session from elsewhere"]), ["in_progress", "in_progress"], 2),
+        (b.workers(asleep(1.0)), ["orphaned", "orphaned"], 0),
+        (b.workers(asleep(1.9)), ["in_progress", "in_progress"], 2),
+        (b.workers(asleep(None)), ["in_progress", "in_progress"], 2),
+        (b.workers(asleep(1.0), None), ["in_progress", "in_progress"], 1),
+        (b.workers(asleep(1.0), on("a.fits", 1)), ["in_progress", "orphaned"], 0),
         (b.workers(on("a.fits", 1), unknown=["a session from elsewhere"]), ["in_progress", "in_progress"], 1),
     ],
 )
