@@ -153,8 +153,8 @@ class Stage:
 
 def only_summary(output: str) -> str:
     """What the callback prints at the end; everything when it printed nothing."""
-    start = output.rfind("\nFINDINGS") if "\nFINDINGS" in output else output.rfind("\nRUNBOOKS")
-    return output[start + 1 :].rstrip() + "\n" if start >= 0 else output
+    start = output.rfind("RUNBOOK SUMMARY")
+    return output[start:].rstrip() + "\n" if start >= 0 else output
 
 
 def bad(report: dict[str, Any]) -> list[str]:

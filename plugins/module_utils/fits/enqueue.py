@@ -355,10 +355,10 @@ def diagnose(state: EnqueueState) -> List[Finding]:
         if rows:
             names = [standing.target.filename for standing in rows]
             detail = {"count": len(rows), "filenames": names[:_SHOWN], "why": rows[0].why, "ids": [row.row.id for row in rows[:_SHOWN] if row.row]}
-            summary = words % (len(rows), queue, _some(names))
+            summary = words % (queue, _some(names))
             found.append(Finding("fits.%s.%s" % (queue, code), "info", queue + " queue", summary, detail, None, runbook(queue)))
     if state.made:
-        summary = "%d files were added to the %s queue" % (len(state.made), queue)
+        summary = "added to the %s queue: %s" % (queue, _some(sorted(name.partition(":")[2] for name in state.made)))
         found.append(Finding("fits.%s.queued" % queue, "ok", queue + " queue", summary, {"count": len(state.made)}, None, runbook(queue)))
     return found + [finding for finding in diagnose_queue(state.queue) if finding.severity in ("warning", "critical")]
 

@@ -17,7 +17,7 @@ _ERROR_SHOWN = 2000
 _TOLD = {
     "orphaned": ("critical", "in progress although no worker can be on {them}", "{they} will never be finished, and keep later rows of the same file waiting"),
     "unpoppable": ("critical", "can never be popped (NULL or infinity where the pop compares)", "{they} would wait for ever"),
-    "failed": ("warning", "failed", "the stored error says why"),
+    "failed": ("warning", "failed", "{why}"),
     "starved": ("warning", "kept waiting by an orphan of the same file", "mending the orphan releases {them}"),
     "stale": ("info", "failed before a later ingest of the same file succeeded", "nothing is missing; the {rows} can be removed"),
 }
@@ -44,6 +44,8 @@ def _condition_finding(state: QueueState, verdict: Verdict, condition: str) -> F
     rows = [judged for judged in verdict.judged if judged.condition == condition]
     count, queue = len(rows), state.table.queue
     words = {"them": "it" if count == 1 else "them", "they": "it" if count == 1 else "they", "rows": "row" if count == 1 else "rows"}
+    errors = _errors(rows)
+    words["why"] = "the newest error is: %s" % errors[0].splitlines()[-1][:160] if errors else "no error is stored"
     names = sorted({str(judged.row.filename) for judged in rows if judged.row.filename})
     summary = "%d %s queue %s %s: %s; %s" % (count, queue, words["rows"], what.format(**words), _some(names), so.format(**words))
     remedy = Remedy(
@@ -51,7 +53,7 @@ def _condition_finding(state: QueueState, verdict: Verdict, condition: str) -> F
         "fieldops.runbooks.fits_%s_queue" % queue if queue in _HEADINGS else None,
         {"fits_repair": True, "fits_conditions": ["stale"]} if condition == "stale" else {"fits_repair": True},
     )
-    detail = {"count": count, "filenames": names[:20], "ids": [judged.row.id for judged in rows[:20]], "errors": _errors(rows)}
+    detail = {"count": count, "filenames": names[:20], "ids": [judged.row.id for judged in rows[:20]], "errors": errors}
     return Finding("fits.%s.%s" % (queue, condition), severity, queue + " queue", summary, detail, remedy, runbook(queue))
 
 
@@ -87,9 +89,9 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _errors(rows: Sequence[Judged]) -> List[str]:
-    """Distinct stored errors, shortened: usually one cause stands behind many rows."""
-    seen = dict.fromkeys((judged.row.error or "").strip()[-300:] for judged in rows if judged.row.error)
-    return list(seen)[:5]
+    """Distinct stored errors, newest first and shortened: usually one cause stands behind many rows."""
+    newest = sorted((judged.row for judged in rows if (judged.row.error or "").strip()), key=lambda row: row.failed_at or "", reverse=True)
+    return list(dict.fromkeys((row.error or "").strip()[-300:] for row in newest))[:5]
 
 
 def queue_facts(state: QueueState, verdict: Verdict, limit: int, errors: Mapping[str, List[Dict[str, str]]]) -> Dict[str, Any]:

@@ -47,9 +47,10 @@ SELECT max(d.entrytime) AS entrytime FROM diskfile d
 """
 
 _ERRORS = """
-SELECT e.filename, max(e.added) AS added FROM queue_error e
- WHERE e.queue = 'INGEST' AND e.filename IN (SELECT q.filename FROM ingestqueue q WHERE q.failed) GROUP BY e.filename
+SELECT e.filename, max(e.added) AS added, (array_agg(e.error ORDER BY e.added DESC))[1] AS error FROM queue_error e
+ WHERE e.queue = '{name}' AND e.filename IN (SELECT q.filename FROM {name}queue q WHERE q.failed) GROUP BY e.filename
 """
+_NO_ERRORS = "SELECT NULL::text AS filename, NULL::timestamp AS added, NULL::text AS error"
 
 
 class QueueReader:
@@ -138,7 +139,9 @@ def _parts(schema: Schema, table: Table) -> Dict[str, Any]:
     due = "coalesce(q.after %s %s, false)" % (operator, local_now if table.after_is_local else utc_now) if has("after") else "true"
     added_clock = local_now if table.added_is_local else utc_now
     is_ingest = table.queue == "ingest" and has("filename") and schema.has_diskfile
-    errors = _ERRORS if is_ingest and not stamped and schema.has_queue_error else "SELECT NULL::text AS filename, NULL::timestamp AS added"
+    errors = _NO_ERRORS
+    if table.queue in ("ingest", "export") and not stamped and schema.has_queue_error:
+        errors = _ERRORS.replace("'{name}'", "'%s'" % table.queue.upper()).replace("{name}", table.queue)
     texts = {
         "plain": "(q.inprogress IS FALSE AND NOT %s AND NOT %s)" % (failed, unpoppable),
         "failed": failed,
@@ -154,7 +157,7 @@ def _parts(schema: Schema, table: Table) -> Dict[str, Any]:
         "filename": "q.filename" if has("filename") else "NULL",
         "path": "q.path" if has("path") else "NULL",
         "destination": "q.destination" if has("destination") else "NULL",
-        "error": "q.error" if has("error") else "NULL",
+        "error": "q.error" if has("error") else "errors.error",
         "backed_off": "q.lastfailed IS NOT NULL" if has("lastfailed") else "false",
         "done": _DONE if is_ingest else "SELECT NULL::timestamptz AS entrytime",
         "errors": errors,
