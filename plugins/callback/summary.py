@@ -20,6 +20,7 @@ description:
     counted as cleared. A result that failed adds findings and clears none.
   - It prints nothing when no result of the run holds findings, changes or refusals, and nothing failed.
   - Works beside any standard output callback. Output is plain text when it does not go to a terminal, in jobs of AWX, and when E(NO_COLOR) is set.
+    It is as wide as the terminal, or as E(COLUMNS) says, and 100 columns where neither is known. Commands are never wrapped, to be copied whole.
   - Results of tasks with C(no_log) are left out, and counted.
 requirements:
   - enable in configuration, see the examples
@@ -72,8 +73,9 @@ import shutil
 import stat
 import sys
 import tempfile
+from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from ansible import constants as C
 from ansible import context
@@ -158,7 +160,7 @@ class CallbackModule(CallbackBase):
         values = result.result
         turns = self._turns.pop((result.host.get_name(), result.task.get_path()), [])
         loop = values.get("results") if result.task.loop is not None else None
-        if not isinstance(loop, list):
+        if not isinstance(loop, list) or is_hidden(values):
             return self._add_one(result, result.task, values, failed)
         refused = [True]
         for n, turn in enumerate(loop):
@@ -176,13 +178,14 @@ class CallbackModule(CallbackBase):
 
     def _origin(self, result: CallbackTaskResult, task: Task, item: Any = None) -> Origin:
         host = str(result.host.get_name())
+        where = str(task.delegate_to or host)
         return Origin(
             host=host,
             task=str(task.name or task.action),
             action=str(task.resolved_action or task.action),
             at=_iso(datetime.now(timezone.utc)),
             check_mode=bool(task.check_mode),
-            ran_on=str(task.delegate_to or host),
+            ran_on=host if "{{" in where else where,  # of a loop as a whole, nobody knows
             args={name: value for name, value in task.args.items() if not name.startswith("_ansible_")},
             item=item,
             become=task.become is True,

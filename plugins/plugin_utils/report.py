@@ -17,6 +17,8 @@ from .report_read import Envelope, Scope, host_key, playbook_command, read, reas
 SCHEMA_VERSION = 1
 WORST_FIRST = ("critical", "warning", "info", "ok")
 WRONG = ("critical", "warning")
+MOST_JOINED = 50
+"""A command that lists more than this is not made longer still."""
 MERGE_SCAN = 50
 """How many sources of one finding are compared with a new one; beyond that they are listed apart."""
 
@@ -250,37 +252,62 @@ def _trouble(entry: Mapping[str, Any]) -> Dict[str, Any]:
     return {name: value for name, value in entry.items() if name != "kind"}
 
 
-def gather_remedies(findings: Iterable[Dict[str, Any]], inventory: Sequence[str]) -> List[Dict[str, Any]]:
+def gather_remedies(findings: Sequence[Dict[str, Any]], inventory: Sequence[str]) -> List[Dict[str, Any]]:
     """What to do about the findings that stand, each once with all its hosts, and numbered in the findings."""
-    remedies: Dict[Tuple[Any, ...], Dict[str, Any]] = {}
-    hosts: Dict[int, Dict[str, None]] = {}
+    wanted: Dict[Tuple[Any, ...], Dict[str, Any]] = {}
     for group in findings:
-        if group["cleared"] or group["severity"] == "ok":
-            continue
-        numbers: Dict[int, None] = {}
-        for entry in group["hosts"]:
+        for entry in group["hosts"] if not group["cleared"] and group["severity"] != "ok" else ():
             if entry["remedy"]:
-                remedy = _remedy(remedies, entry["remedy"])
-                _add_texts(remedy, entry)
-                hosts.setdefault(remedy["n"], {})[entry["host"]] = None
-                numbers[remedy["n"]] = None
-        group["remedies"] = list(numbers)
-    for remedy in remedies.values():
-        remedy["hosts"] = sorted(hosts[remedy["n"]], key=host_key)
+                _want(wanted, group, entry)
+    remedies = _joined(wanted.values())
+    for n, remedy in enumerate(remedies, 1):
+        remedy["n"] = n
+        for group in remedy.pop("groups").values():
+            group["remedies"].append(n)
         if remedy["playbook"]:
             remedy["command"] = playbook_command(inventory, remedy["playbook"], remedy["vars"], remedy["hosts"])
-    return list(remedies.values())
+    return remedies
 
 
-def _remedy(remedies: Dict[Tuple[Any, ...], Dict[str, Any]], wanted: Mapping[str, Any]) -> Dict[str, Any]:
-    playbook = wanted["playbook"]
-    key = (playbook, repr(sorted(wanted["vars"].items()))) if playbook else (None, wanted["text"])
-    new = {"n": len(remedies) + 1, "playbook": playbook, "vars": wanted["vars"], "command": None, "texts": [], "runbooks": []}
-    return remedies.setdefault(key, new)
+def _want(wanted: Dict[Tuple[Any, ...], Dict[str, Any]], group: Dict[str, Any], entry: Mapping[str, Any]) -> None:
+    playbook, variables, text = (entry["remedy"][name] for name in ("playbook", "vars", "text"))
+    key = (playbook, repr(sorted(variables.items()))) if playbook else (None, text)
+    new = {"playbook": playbook, "vars": variables, "command": None, "texts": [], "runbooks": [], "hosts": {}, "groups": {}}
+    remedy = wanted.setdefault(key, new)
+    remedy["hosts"][entry["host"]] = None
+    remedy["groups"][id(group)] = group
+    _add_few(remedy["texts"], [text] if text else [])
+    _add_few(remedy["runbooks"], [entry["runbook"]] if entry["runbook"] else [])
 
 
-def _add_texts(remedy: Dict[str, Any], entry: Mapping[str, Any]) -> None:
+def _joined(remedies: Iterable[Dict[str, Any]]) -> List[Dict[str, Any]]:
+    """One playbook for the same hosts is one command: what its variables list (conditions, files) is listed together."""
+    alike: Dict[Tuple[Any, ...], Dict[str, Any]] = {}
+    joined: List[Dict[str, Any]] = []
+    for remedy in remedies:
+        remedy["hosts"] = sorted(remedy["hosts"], key=host_key)
+        lists = sorted(name for name, value in remedy["vars"].items() if isinstance(value, list))
+        rest = sorted((name, value) for name, value in remedy["vars"].items() if name not in lists)
+        key = (remedy["playbook"], tuple(remedy["hosts"]), tuple(lists), repr(rest))
+        first = alike.get(key) if remedy["playbook"] and lists else None
+        if first is not None and all(len(first["vars"][name]) < MOST_JOINED for name in lists):
+            _join(first, remedy, lists)
+        else:
+            alike[key] = remedy
+            joined.append(remedy)
+    return joined
+
+
+def _join(first: Dict[str, Any], other: Mapping[str, Any], lists: Iterable[str]) -> None:
+    listed = {name: first["vars"][name] + [item for item in other["vars"][name] if item not in first["vars"][name]] for name in lists}
+    first["vars"] = {**first["vars"], **listed}
+    first["groups"].update(other["groups"])
+    _add_few(first["texts"], other["texts"])
+    _add_few(first["runbooks"], other["runbooks"])
+
+
+def _add_few(kept: List[Any], more: Iterable[Any]) -> None:
     """A remedy shared by many findings keeps the first few of their texts."""
-    for name, value in (("texts", entry["remedy"]["text"]), ("runbooks", entry["runbook"])):
-        if value and len(remedy[name]) < 5 and value not in remedy[name]:
-            remedy[name].append(value)
+    for value in more:
+        if len(kept) < 5 and value not in kept:
+            kept.append(value)

@@ -13,8 +13,9 @@ import json
 import math
 import re
 import shlex
+from collections.abc import Mapping  # isinstance is ten times slower with that of typing
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 SEVERITIES = ("ok", "info", "warning", "critical")
 REASON_LENGTH = 500
@@ -24,7 +25,7 @@ PREFIX = "Task failed: "
 # How a fix is run, not what it looks at: a check with other values of these is still the same check.
 NOT_SCOPE = frozenset(
     "max_changes cooldown lock_wait lock_expiry accept_data_loss approved_plan journal_dir journal_keep_days journal_keep_runs "
-    "initiator connect_timeout login_user login_password ssl_mode ca_cert".split()
+    "initiator connect_timeout login_user login_password ssl_mode ca_cert watch settle max_entries max_errors".split()
 )
 # An option of such a name says where the subject lives: both checks must have it, and alike.
 LOCATION = re.compile(r"^(login_\w+|checked|item|.*(host|port|url|uri|socket|path|dir|db|database|name))$")
@@ -160,7 +161,8 @@ def plain(value: Any) -> Any:
 
 def reason_of(result: Mapping[str, Any], kind: str) -> str:
     """Why a task failed: of a loop, what its first failed turn says. Credentials are masked, the length is bounded."""
-    turn = next((turn for turn in result.get("results") or () if isinstance(turn, Mapping) and (turn.get("failed") or turn.get("unreachable"))), None)
+    turns = [turn for turn in result.get("results") or () if isinstance(turn, Mapping) and (turn.get("failed") or turn.get("unreachable"))]
+    turn = next((turn for turn in turns if not turn.get("refusals")), None)
     message = None if turn is None or turn.get("_ansible_no_log") else turn.get("msg")
     unsaid = "failed_when was true" if kind == "failed" and result.get("failed_when_result") else kind
     text = _text(message or result.get("msg") or unsaid)

@@ -12,7 +12,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
+
+from .report_read import host_key
 
 ROWS = 20
 """Entries of a section; the JSON report has them all."""
@@ -161,7 +163,8 @@ def _verdict(report: Mapping[str, Any], page: Page) -> List[str]:
     """One word and one sentence that say how things stand."""
     totals, failed = report["totals"], _open_failures(report)
     standing = [entry for group in report["findings"] if not group["cleared"] and group["severity"] in ("critical", "warning") for entry in group["hosts"]]
-    found = ["%d %s" % (totals[word], word) for word in ("critical", "warning") if totals[word]]
+    found = ["%d critical" % totals["critical"]] if totals["critical"] else []
+    found += [count(totals["warning"], "warning")] if totals["warning"] else []
     parts = ["%s on %d of %s" % (", ".join(found), _hosts_of(standing), count(max(len(report["hosts"]), 1), "host"))] if found else []
     for entries, words in ((report["unreachable"], "unreachable"), (failed, "failed")):
         parts += ["%s %s" % (count(_hosts_of(entries), "host"), words)] if entries else []
@@ -221,7 +224,7 @@ def _troubles(entries: Iterable[Mapping[str, Any]], word: str) -> List[Row]:
     for entry in entries:
         text = entry["reason"] if word == "unreachable" else "%s: %s" % (entry["task"], entry["reason"])
         hosts.setdefault(text, []).append(entry["host"])
-    return [Row(word, names, text) for text, names in hosts.items()]
+    return [Row(word, sorted(names, key=host_key), text) for text, names in hosts.items()]
 
 
 def _finding_row(group: Mapping[str, Any]) -> Row:
@@ -280,14 +283,21 @@ def clean_command(command: str) -> str:
 
 
 def _refused(report: Mapping[str, Any], page: Page) -> List[str]:
-    entries = [entry for entry in report["refusals"] if not entry["resolved"]]
-    lines = [_heading("WHAT WAS REFUSED (nothing of these plans was done)", page)] if entries else []
-    for entry in entries[:ROWS]:
-        lines.append("    " + cut("%s  %s, %s" % (clean(entry["host"], 40), clean(entry["task"]), _plan(entry, "change", " planned")), page.width - 4))
-        for refusal in entry["refusals"][:5]:
+    """Hosts that refused the same task for the same reasons are told together."""
+    alike: Dict[Tuple[Any, ...], List[Mapping[str, Any]]] = {}
+    for entry in report["refusals"]:
+        if not entry["resolved"]:
+            alike.setdefault((entry["task"],) + tuple(tuple(refusal.values()) for refusal in entry["refusals"]), []).append(entry)
+    groups = list(alike.values())
+    lines = [_heading("WHAT WAS REFUSED (nothing of these plans was done)", page)] if groups else []
+    for group in groups[:ROWS]:
+        hosts = fold(sorted((entry["host"] for entry in group), key=host_key), page.width // 3)
+        planned = _plan(group[0] if len(group) == 1 else {"total": sum(entry["total"] for entry in group), "plan_sha256": None}, "change", " planned")
+        lines.append("    " + cut("%s  %s, %s" % (hosts, clean(group[0]["task"], page.width // 3), planned), page.width - 4))
+        for refusal in group[0]["refusals"][:5]:
             lines += _hanging("%s: " % clean(refusal["guard"], 40), refusal["reason"], page, "warning")
             lines += _hanging("to allow it: ", refusal["allow"], page, "") if refusal["allow"] else []
-    return lines + (["    " + page.more(len(entries) - ROWS)] if len(entries) > ROWS else [])
+    return lines + (["    " + page.more(len(groups) - ROWS)] if len(groups) > ROWS else [])
 
 
 def _hanging(label: str, text: str, page: Page, role: str) -> List[str]:

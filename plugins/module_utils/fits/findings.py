@@ -15,7 +15,7 @@ _WORST_FIRST = ("orphaned", "unpoppable", "failed", "starved", "in_progress", "s
 _ERROR_SHOWN = 2000
 
 _TOLD = {
-    "orphaned": ("critical", "in progress although no worker can be on {them}", "{they} will never be finished, and keep later rows of the same file waiting"),
+    "orphaned": ("critical", "in progress although no worker can be on {them}", "never finished, and later rows of the file wait behind"),
     "unpoppable": ("critical", "can never be popped (NULL or infinity where the pop compares)", "{they} would wait for ever"),
     "failed": ("warning", "failed", "{why}"),
     "starved": ("warning", "kept waiting by an orphan of the same file", "mending the orphan releases {them}"),
@@ -85,7 +85,7 @@ def _worker_findings(state: QueueState, verdict: Verdict) -> List[Finding]:
 
 
 def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (" and %d more files" % (len(names) - 3) if len(names) > 3 else "") if names else "no file name"
+    return ", ".join(names[:2]) + (" and %d more files" % (len(names) - 2) if len(names) > 2 else "") if names else "no file name"
 
 
 def _errors(rows: Sequence[Judged]) -> List[str]:

@@ -1,0 +1,460 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The write-ahead journal: what is on disk, when, and what of it is believed when it is read back."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import stat
+import time
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure import journal as wal
+from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.envelope import Change, Outcome, canonical
+from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.errors import JournalError
+from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.journal import Journal, RunWriter
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from .test_envelope import CHANGES, JSON
+
+HEADER = {"who": {"user": "u"}, "plan_sha256": "00", "total": 1, "room": "cellar"}
+CHANGE = Change("put", "cup", {"full": False}, {"full": True}, "thirst")
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    journal = Journal(str(tmp_path / "journal"))
+    journal.prepare()
+    return journal
+
+
+def write(journal: Journal, status: str = "ok", fix: str = "fix", at: float | None = None, changes: Any = (CHANGE,), **header: Any) -> str:
+    """A whole run; unfinished when the status is empty."""
+    with mock.patch("time.time", return_value=time.time() if at is None else at):
+        writer = journal.start(fix, dict(HEADER, **header))
+        writer.begin(0, changes)
+        writer.done(0, [Outcome(True)] * len(changes))
+        if status:
+            writer.end(status, "" if status == "ok" else "it broke")
+        else:
+            os.close(writer._handle)
+    return writer.undo_id
+
+
+def path_of(journal: Journal, undo_id: str) -> Path:
+    return Path(journal.runs) / (undo_id + ".jsonl")
+
+
+def edit(journal: Journal, undo_id: str, number: int, text: str) -> None:
+    """Replace one line, counted from 0."""
+    path = path_of(journal, undo_id)
+    lines = path.read_text(encoding="ascii").splitlines(keepends=True)
+    lines[number] = text
+    path.write_text("".join(lines), encoding="latin-1")
+
+
+# -- written ----------------------------------------------------------------------------------------------------------
+
+
+def test_each_step_is_on_disk_before_the_next_begins(journal: Journal) -> None:
+    steps: list[str] = []
+
+    def noted(name: str, function: Any) -> Any:
+        def call(*arguments: Any) -> Any:
+            steps.append(name)
+            return function(*arguments)
+
+        return call
+
+    with contextlib.ExitStack() as stack:
+        for name in ("write", "fsync", "rename"):
+            stack.enter_context(mock.patch.object(os, name, noted(name, getattr(os, name))))
+        stack.enter_context(mock.patch.object(wal, "boundary", steps.append))
+        writer = journal.start("fix", HEADER)
+        writer.begin(0, [CHANGE])
+        steps.append("apply")
+        writer.done(0, [Outcome(True)])
+        writer.end("ok")
+    assert (
+        steps
+        == (
+            "journal.run.before write fsync rename fsync journal.run.after journal.begin.before write fsync journal.begin.after apply"
+            " journal.done.before write fsync journal.done.after journal.end.before write fsync journal.end.after"
+        ).split()
+    )
+
+
+def test_new_directories_are_synced_into_their_parents(tmp_path: Path) -> None:
+    synced = []
+
+    def fsync(handle: int) -> None:
+        synced.append(os.readlink("/proc/self/fd/%d" % handle))
+
+    with mock.patch("os.fsync", fsync):
+        Journal(str(tmp_path / "a" / "b")).prepare()
+    assert synced == [str(tmp_path), str(tmp_path / "a"), str(tmp_path / "a" / "b")]
+
+
+def test_only_the_owner_can_read_whatever_the_umask_is(tmp_path: Path) -> None:
+    old = os.umask(0)
+    try:
+        journal = Journal(str(tmp_path / "state" / "journal"))
+        journal.prepare()
+        undo_id = write(journal)
+    finally:
+        os.umask(old)
+    for path in (tmp_path / "state", Path(journal.directory), Path(journal.runs)):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
+    assert stat.S_IMODE(path_of(journal, undo_id).stat().st_mode) == 0o600
+
+
+def test_two_runs_in_the_same_second_are_two_runs(journal: Journal) -> None:
+    ids = {write(journal, at=1000000000.25 + n / 1000) for n in range(5)}
+    assert len(ids) == 5
+    assert {undo_id[:15] for undo_id in ids} == {"20010909T014640"}
+    assert [run.started for run in journal.all_runs()] == [1000000000.25 + n / 1000 for n in (4, 3, 2, 1, 0)]
+
+
+def test_short_writes_are_completed(journal: Journal) -> None:
+    real = os.write
+    with mock.patch("os.write", lambda handle, data: real(handle, bytes(data[:7]))):
+        undo_id = write(journal)
+    assert journal.read(undo_id).changes[0].state == wal.DONE
+
+
+class FullDisk:
+    """From the n-th write on nothing but a few bytes fits."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+        self.real = os.write
+
+    def __call__(self, handle: int, data: Any) -> int:
+        self.left -= 1
+        if self.left >= 0:
+            return self.real(handle, data)
+        if self.left == -1:
+            return self.real(handle, bytes(data[:9]))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_disk_full_at_the_start_leaves_nothing(journal: Journal) -> None:
+    with mock.patch("os.write", FullDisk(0)), pytest.raises(JournalError, match=r"No space left on device\. Nothing was changed\."):
+        journal.start("fix", HEADER)
+    assert os.listdir(journal.runs) == []
+
+
+@pytest.mark.parametrize(
+    ("writes", "state", "says"),
+    [(1, None, "What was to be done next was not done"), (2, wal.UNKNOWN, "could not be marked"), (3, wal.DONE, "kept as unfinished")],
+)
+def test_disk_full_later_leaves_whole_lines(journal: Journal, writes: int, state: str | None, says: str) -> None:
+    with mock.patch("os.write", FullDisk(writes)), pytest.raises(JournalError, match=says):
+        write(journal)
+    [undo_id] = journal.ids()
+    run = journal.read(undo_id)
+    assert run.status == "unfinished"
+    assert [entry.state for entry in run.changes] == ([] if state is None else [state])
+    assert path_of(journal, undo_id).read_bytes().endswith(b"}\n")
+
+
+def test_space_that_comes_back_is_used(journal: Journal) -> None:
+    writer = journal.start("fix", HEADER)
+    with mock.patch("os.write", FullDisk(0)), pytest.raises(JournalError):
+        writer.begin(0, [CHANGE])
+    writer.end("failed", "disk full")
+    run = journal.read(writer.undo_id)
+    assert (run.status, run.error, run.changes) == ("failed", "disk full", [])
+
+
+def test_no_file_is_left_open_by_a_run_that_could_not_start(journal: Journal) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    with mock.patch("os.fsync", side_effect=OSError(errno.EIO, "Input/output error")), pytest.raises(JournalError, match="Input/output error"):
+        journal.start("fix", HEADER)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_long_error_does_not_hide_the_end(journal: Journal) -> None:
+    writer = journal.start("fix", HEADER)
+    writer.end("failed", "\U0001f4a5" * 100000)
+    run = journal.read(writer.undo_id, with_changes=False)
+    assert run.status == "failed"
+    assert len(run.error) == 4000
+
+
+# -- read back --------------------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(st.lists(CHANGES, min_size=1, max_size=4), st.data())
+def test_what_was_written_is_read(tmp_path_factory: Any, changes: list[Change], data: st.DataObject) -> None:
+    journal = Journal(str(tmp_path_factory.mktemp("journal")))
+    journal.prepare()
+    outcomes = [Outcome(data.draw(st.booleans()), "note", data.draw(st.none() | st.dictionaries(st.text(max_size=3), JSON, max_size=2))) for _each in changes]
+    writer = journal.start("fix", dict(HEADER, room=changes[0].before))
+    writer.begin(0, changes)
+    unmarked = journal.read(writer.undo_id)
+    assert {entry.state for entry in unmarked.changes} == {wal.UNKNOWN}
+    writer.done(0, outcomes)
+    writer.end("ok")
+    run = journal.read(writer.undo_id)
+    assert canonical([entry.change.to_dict() for entry in run.changes]) == canonical([change.to_dict() for change in changes])
+    assert [entry.n for entry in run.changes] == list(range(len(changes)))
+    assert [entry.state for entry in run.changes] == [wal.DONE if outcome.done else wal.SKIPPED for outcome in outcomes]
+    assert canonical([entry.actual for entry in run.changes]) == canonical([outcome.actual for outcome in outcomes])
+    assert canonical(run.context) == canonical({"room": changes[0].before})
+    short = journal.read(writer.undo_id, with_changes=False)
+    assert (short.status, short.header, short.ended, short.changes) == (run.status, run.header, run.ended, [])
+
+
+def test_batches_are_numbered_through(journal: Journal) -> None:
+    writer = journal.start("fix", HEADER)
+    writer.begin(0, [CHANGE, CHANGE])
+    writer.done(0, [Outcome(True), Outcome(False, "gone")])
+    writer.begin(2, [CHANGE])
+    run = journal.read(writer.undo_id)
+    assert [(entry.n, entry.state) for entry in run.changes] == [(0, wal.DONE), (1, wal.SKIPPED), (2, wal.UNKNOWN)]
+    assert [entry.n for entry in run.touched()] == [0, 2]
+
+
+@pytest.mark.parametrize("cut", [1, 5, 40])
+def test_a_torn_last_line_was_never_written(journal: Journal, cut: int) -> None:
+    undo_id = write(journal)
+    path = path_of(journal, undo_id)
+    path.write_bytes(path.read_bytes()[:-cut])
+    for with_changes in (True, False):
+        assert journal.read(undo_id, with_changes).status == "unfinished"
+    assert journal.read(undo_id).changes[0].state == wal.DONE
+
+
+def test_every_prefix_of_a_journal_is_a_journal(journal: Journal) -> None:
+    """A kill or a power cut leaves a prefix, and the states only ever move forward."""
+    undo_id = write(journal, changes=[CHANGE, CHANGE])
+    path = path_of(journal, undo_id)
+    whole = path.read_bytes()
+    rank = {wal.PENDING: 0, wal.UNKNOWN: 1, wal.DONE: 2}
+    seen = [(0, 0)]
+    for length in range(whole.index(b"\n") + 1, len(whole)):
+        path.write_bytes(whole[:length])
+        changes = journal.read(undo_id).changes
+        assert len({entry.state for entry in changes}) <= 1 or {entry.state for entry in changes} == {wal.PENDING}
+        seen.append((len(changes), max((rank[entry.state] for entry in changes), default=0)))
+    assert seen == sorted(seen)
+    assert seen[-1] == (2, 2)
+
+
+def test_a_change_that_was_not_begun_is_pending(journal: Journal) -> None:
+    undo_id = write(journal)
+    path = path_of(journal, undo_id)
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]))
+    run = journal.read(undo_id)
+    assert [entry.state for entry in run.changes] == [wal.PENDING]
+    assert run.touched() == []
+
+
+@pytest.mark.parametrize(
+    ("number", "text", "says"),
+    [
+        (0, "\n", "its first line is not a run"),
+        (0, '{"type":"change"}\n', "its first line is not a run"),
+        (0, '{"type":"run","v":1}\n', "damaged at line 1"),
+        (0, '["run"]\n', "its first line is not a run"),
+        (1, "\x00\x00\x00\n", "damaged at line 2"),
+        (1, '{"type":"change","n":0}\n', "damaged at line 2"),
+        (1, '{"action":"a","subject":"s","before":null,"after":null,"reason":"","reversible":true,"type":"change","n":7}\n', "damaged at line 2"),
+        (1, "", "damaged at line 2"),
+        (2, '{"type":"begin","batch":0,"first":0,"count":2}\n', "damaged at line 3"),
+        (2, '{"type":"begin","batch":0,"first":-1,"count":2}\n', "damaged at line 3"),
+        (2, '{"type":"begin","batch":0,"first":"x","count":2}\n', "damaged at line 3"),
+        (2, "garbage\n", "damaged at line 3"),
+        (3, '{"type":"done","batch":9,"skipped":{},"actual":{}}\n', "damaged at line 4"),
+        (3, '{"type":"done","batch":0,"skipped":null,"actual":{}}\n', "damaged at line 4"),
+        (4, '{"type":"end"}\n', "damaged at line 5"),
+    ],
+)
+def test_damage_is_refused(journal: Journal, number: int, text: str, says: str) -> None:
+    undo_id = write(journal)
+    edit(journal, undo_id, number, text)
+    with pytest.raises(JournalError, match=says):
+        journal.read(undo_id)
+
+
+def test_damage_at_the_very_end_is_what_a_power_cut_leaves(journal: Journal) -> None:
+    undo_id = write(journal)
+    edit(journal, undo_id, 4, "\x00\x00\xff\n")
+    assert journal.read(undo_id).status == "unfinished"
+    assert journal.read(undo_id, with_changes=False).status == "unfinished"
+
+
+def test_a_damaged_end_is_named_in_the_short_reading(journal: Journal) -> None:
+    undo_id = write(journal)
+    edit(journal, undo_id, 4, '{"type":"end","status":"ok","at":"yesterday"}\n')
+    with pytest.raises(JournalError, match="damaged at its last line"):
+        journal.read(undo_id, with_changes=False)
+
+
+def test_unknown_records_are_for_later_versions_of_this_one(journal: Journal) -> None:
+    undo_id = write(journal)
+    edit(journal, undo_id, 3, '{"type":"note","text":"x"}\n')
+    assert journal.read(undo_id).changes[0].state == wal.UNKNOWN
+
+
+def test_another_version_is_refused_by_name(journal: Journal) -> None:
+    undo_id = write(journal)
+    header = json.loads(path_of(journal, undo_id).read_text(encoding="ascii").splitlines()[0])
+    edit(journal, undo_id, 0, json.dumps(dict(header, v=2)) + "\n")
+    with pytest.raises(JournalError, match=undo_id + r" below .*: journal version 2 is not supported; this collection writes and reads version 1"):
+        journal.read(undo_id)
+    unreadable: list[str] = []
+    assert journal.all_runs(unreadable) == []
+    assert len(unreadable) == 1
+
+
+def test_a_run_under_another_name_is_refused(journal: Journal) -> None:
+    undo_id = write(journal)
+    other = undo_id[:-8] + "00000000"
+    path_of(journal, undo_id).rename(path_of(journal, other))
+    with pytest.raises(JournalError, match="the file holds run " + undo_id):
+        journal.read(other)
+
+
+@pytest.mark.parametrize(
+    "undo_id",
+    [
+        "",
+        "../../etc/passwd",
+        "20260131T235959-fix-0123abcd\n",
+        "20260131T235959-../fix-0123abcd",
+        "20260131T235959-fix-0123abcd/../20260131T235959-fix-0123abcd",
+        "20260131T235959-fix-0123abcd.jsonl",
+        "20260131T235959-fix-0123ABCD",
+        "\u0662\u0660260131T235959-fix-0123abcd",
+        "20260131T235959-fix-0123abcd\x00",
+    ],
+)
+def test_what_is_no_id_never_becomes_a_path(journal: Journal, undo_id: str) -> None:
+    with mock.patch("os.open", side_effect=AssertionError), pytest.raises(JournalError, match="is not an id as fixes return it"):
+        journal.read(undo_id)
+
+
+def test_unknown_id(journal: Journal) -> None:
+    with pytest.raises(JournalError, match="no run 20260131T235959-fix-0123abcd in the journal below"):
+        journal.read("20260131T235959-fix-0123abcd")
+
+
+def test_garbage_in_the_directory(journal: Journal, tmp_path: Path) -> None:
+    undo_id = write(journal)
+    runs = Path(journal.runs)
+    (runs / "notes.txt").write_text("x", encoding="ascii")
+    (runs / "20260131T235959-fix-0123abcd.jsonl.bak").write_text("x", encoding="ascii")
+    (runs / "20260131T235959-fix-00000001.jsonl").write_bytes(b"\xff\xfe\x00garbage\n")
+    (runs / "20260131T235959-fix-00000002.jsonl").write_bytes(b"")
+    (runs / "20260131T235959-fix-00000003.jsonl").mkdir()
+    os.mkfifo(str(runs / "20260131T235959-fix-00000004.jsonl"))
+    outside = tmp_path / "outside"
+    outside.write_bytes(path_of(journal, undo_id).read_bytes())
+    (runs / "20260131T235959-fix-00000005.jsonl").symlink_to(outside)
+    unreadable: list[str] = []
+    assert [run.undo_id for run in journal.all_runs(unreadable)] == [undo_id]
+    assert len(unreadable) == 5
+    assert all("cannot read run 20260131T235959-fix-0000000" in text for text in unreadable)
+    journal.prune(0, 0)
+    assert len(list(runs.iterdir())) == 7
+
+
+def test_a_reader_without_rights_is_told(journal: Journal) -> None:
+    denied = PermissionError(errno.EACCES, "Permission denied")
+    with mock.patch("os.listdir", side_effect=denied), pytest.raises(JournalError, match=r"cannot read the journal below .*: Permission denied"):
+        journal.all_runs()
+    undo_id = write(journal)
+    with mock.patch("os.open", side_effect=denied), pytest.raises(JournalError, match=r"cannot read run .*: Permission denied"):
+        journal.read(undo_id)
+
+
+def test_reading_creates_nothing(tmp_path: Path) -> None:
+    journal = Journal(str(tmp_path / "none"))
+    journal.check()
+    assert journal.all_runs() == []
+    assert journal.ids() == []
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- pruned -----------------------------------------------------------------------------------------------------------
+
+DAY = 86400.0
+
+
+@pytest.fixture
+def aged(journal: Journal) -> dict[str, str]:
+    """Runs of 1, 2, 3 and 4 days ago; that of 3 days ago never ended."""
+    now = time.time()
+    ages = {"one": 1, "two": 2, "three": 3, "four": 4}
+    return {name: write(journal, "" if name == "three" else "failed" if name == "two" else "ok", at=now - age * DAY) for name, age in ages.items()}
+
+
+@pytest.mark.parametrize(
+    ("days", "runs", "options", "gone"),
+    [
+        (90, 1000, {}, []),
+        (2.5, 1000, {}, ["four"]),
+        (0, 1000, {}, ["one", "two", "four"]),
+        (90, 4, {}, []),
+        (90, 3, {}, ["four"]),
+        (90, 0, {}, ["one", "two", "four"]),
+        (90, 0, {"keep_seconds": 2.5 * DAY}, ["four"]),
+        (0, 0, {"keep_seconds": 10 * DAY}, []),
+    ],
+)
+def test_prune_by_age_and_count(journal: Journal, aged: dict[str, str], days: float, runs: int, options: Any, gone: list[str]) -> None:
+    assert journal.prune(days, runs, **options) == [aged[name] for name in gone]
+    assert sorted(journal.ids()) == sorted(undo_id for name, undo_id in aged.items() if name not in gone)
+
+
+def test_prune_spares_what_is_being_undone(journal: Journal, aged: dict[str, str]) -> None:
+    assert journal.prune(0, 0, keep=[aged["four"]]) == [aged["one"], aged["two"]]
+
+
+def test_prune_goes_on_where_a_file_cannot_be_removed(journal: Journal, aged: dict[str, str]) -> None:
+    with mock.patch("os.unlink", side_effect=PermissionError):
+        assert journal.prune(0, 0) == []
+    assert len(journal.ids()) == 4
+
+
+def test_prune_removes_what_never_became_a_run(journal: Journal) -> None:
+    (Path(journal.runs) / "20260131T235959-fix-0123abcd.jsonl.new").write_bytes(b"{")
+    journal.prune(90, 1000)
+    assert os.listdir(journal.runs) == []
+
+
+def test_nothing_is_pruned_where_nothing_is(tmp_path: Path) -> None:
+    assert Journal(str(tmp_path / "none")).prune(0, 0) == []
+
+
+# -- where it lies ----------------------------------------------------------------------------------------------------
+
+
+def test_default_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/op")
+    monkeypatch.setenv("XDG_STATE_HOME", "/state")
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert Journal().directory == "/var/lib/fieldops/runbooks"
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert Journal().directory == "/state/fieldops/runbooks"
+    monkeypatch.setenv("XDG_STATE_HOME", "relative")
+    assert Journal().directory == "/home/op/.local/state/fieldops/runbooks"
+    monkeypatch.delenv("XDG_STATE_HOME")
+    assert Journal().directory == "/home/op/.local/state/fieldops/runbooks"
+
+
+def test_writers_do_not_share_a_file(journal: Journal) -> None:
+    path = os.path.join(journal.runs, "20260131T235959-fix-0123abcd.jsonl")
+    Path(path + ".new").write_bytes(b"")
+    with pytest.raises(JournalError, match=r"File exists\. Nothing was changed\."):
+        RunWriter(path, {"undo_id": "20260131T235959-fix-0123abcd"})
