@@ -9,147 +9,58 @@ found nothing to check, or that left a process running, has failed.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import io
 import os
 import re
 import shutil
-import subprocess
 import sys
-import tempfile
 import time
 import traceback
 import warnings
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import coverage
 import project
 from coverage.exceptions import CoverageWarning
 from leftovers import end_leftovers
+from shell import Outcome, Shell, clean_copy, plain, temporary
 
 LOGS = project.CACHE / "logs"
 COVERED = project.CACHE / "coverage"
 PLUGINS = project.ROOT / "plugins"
-LINKED = re.compile(rf"[^\s\"']*/{project.COLLECTION}/")
 ENOUGH_COVERAGE = 90.0
 TAIL = 60
 
 
-@dataclasses.dataclass
-class Outcome:
-    """What a stage comes to. ``ok`` is None when it does not apply."""
-
-    ok: bool | None
-    count: int = 0
-    note: str = ""
-    seconds: float = 0.0
-    text: str = ""  # to show in place of the end of the log
-
-    @property
-    def word(self) -> str:
-        """One word for the summary."""
-        return {True: "ok", False: "FAILED", None: "skipped"}[self.ok]
-
-
-class Shell:
-    """Runs the commands of one stage, into its log."""
-
-    def __init__(self, log: Path, live: bool, env: dict[str, str]) -> None:
-        self.log = log
-        self.live = live
-        self.env = {**os.environ, "NO_COLOR": "1", **env}
-        log.write_bytes(b"")
-
-    def run(self, *command: str | Path, cwd: Path = project.ROOT, **env: str) -> tuple[bool, str]:
-        """Run a command to its end: did it succeed, and what did it print."""
-        argv = [str(word) for word in command]
-        self.say(f"$ {' '.join(argv)}\n")
-        printed = []
-        # Not a pipe: a process that is left running would hold it open, and this would wait for ever.
-        with open(self.log, "ab") as log, open(self.log, encoding="utf-8", errors="replace") as reader:
-            reader.seek(0, os.SEEK_END)
-            process = subprocess.Popen(argv, cwd=cwd, env={**self.env, **env}, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
-            ended = False
-            while not ended:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    ended = process.wait(timeout=0.1) is not None
-                printed.append(self.show(reader.read()))
-        return process.returncode == 0, "".join(printed)
-
-    def say(self, text: str) -> None:
-        """Add a remark to the log."""
-        with open(self.log, "a", encoding="utf-8") as log:
-            log.write(self.show(text))
-
-    def show(self, text: str) -> str:
-        """What a person sees has the paths that they would open."""
-        text = LINKED.sub("", text)
-        if self.live:
-            sys.stdout.write(text)
-            sys.stdout.flush()
-        return text
-
-    def run_each(self, commands: dict[str, Sequence[str | Path]], cwd: Path = project.ROOT, **env: str) -> Outcome:
-        """Run them all, whatever became of the ones before; each is one check."""
-        failed = [name for name, command in commands.items() if not self.run(*command, cwd=cwd, **env)[0]]
-        return Outcome(not failed, len(commands), ("failed: " + ", ".join(failed)) if failed else ", ".join(commands))
-
-
-@contextlib.contextmanager
-def clean_copy() -> Iterator[tuple[Path, Path]]:
-    """A copy of the checkout as git would have it, where Ansible wants it: the root of that path, and the copy.
-
-    ansible-test follows no symbolic link to its collection, and other tools would walk through all of .cache. What is copied is what an
-    empty repository sees as new in this folder: so a checkout that git does not trust, or that is none, does as well.
-    """
-    with tempfile.TemporaryDirectory(prefix="copy-", dir=project.CACHE) as root:
-        copy = root / project.COLLECTION
-        copy.mkdir(parents=True)
-        subprocess.run(["git", "init", "--quiet", copy], check=True)
-        listing = ["git", f"--git-dir={copy / '.git'}", f"--work-tree={project.ROOT}", "ls-files", "-z", "--others", "--exclude-standard"]
-        names = subprocess.run(listing, check=True, cwd=project.ROOT, stdout=subprocess.PIPE, text=True).stdout
-        for name in filter(None, names.split("\0")):
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(project.ROOT / name, copy / name, follow_symlinks=False)
-        yield Path(root), copy
-
-
 def lint(shell: Shell) -> Outcome:
     """Style and types."""
-    python = [path for path in ("tests/lab", "tools", "benchmarks") if any((project.ROOT / path).rglob("*.py"))]
-    here = shell.run_each(
-        {
-            "ruff": ["ruff", "check", "."],
-            "ruff format": ["ruff", "format", "--check", "--quiet", "--diff", "."],
-            "mypy": ["mypy", project.TREE / project.COLLECTION / "plugins", *python],
-        }
-    )
+    here = project.ROOT
+    typed = [path for path in ("tests/lab", "tools", "benchmarks") if any((here / path).rglob("*.py"))]
     with clean_copy() as (root, copy):
-        there = shell.run_each(
-            {"yamllint": ["yamllint", "--strict", "."], "ansible-lint": ["ansible-lint", "--profile=production", "--offline"]},
-            cwd=copy,
+        return shell.run_each(
+            {
+                "ruff": [here, "ruff", "check", "."],
+                "ruff format": [here, "ruff", "format", "--check", "--quiet", "--diff", "."],
+                "mypy": [here, "mypy", project.TREE / project.COLLECTION / "plugins", *typed],
+                "yamllint": [copy, "yamllint", "--strict", "."],
+                "ansible-lint": [copy, "ansible-lint", "--profile=production", "--offline"],
+            },
             ANSIBLE_COLLECTIONS_PATH=str(root),
         )
-    notes = [each.note for each in (here, there) if each.ok == (here.ok and there.ok)]
-    return Outcome(here.ok and there.ok, here.count + there.count, ", ".join(notes))
 
 
 def docs(shell: Shell) -> Outcome:
     """What a reader of the documentation meets."""
+    references = ["--validate-collection-refs=all", "--disallow-unknown-collection-refs"]
     with clean_copy() as (root, copy):
         return shell.run_each(
             {
-                "antsibull-docs": [
-                    *("antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs=all"),
-                    *("--disallow-unknown-collection-refs", "."),
-                ],
-                "antsibull-changelog": ["antsibull-changelog", "lint"],
+                "antsibull-docs": [copy, "antsibull-docs", "lint-collection-docs", "--plugin-docs", *references, "."],
+                "antsibull-changelog": [copy, "antsibull-changelog", "lint"],
             },
-            cwd=copy,
             ANSIBLE_COLLECTIONS_PATH=str(root),
         )
 
@@ -188,7 +99,9 @@ def pytest(shell: Shell, name: str, arguments: list[str]) -> Outcome:
     (COVERED / name).mkdir(parents=True)
     results = LOGS / f"{name}.xml"
     results.unlink(missing_ok=True)
-    ok, _output = shell.run("coverage", "run", "-m", "pytest", *arguments, f"--junitxml={results}", COVERAGE_FILE=str(COVERED / name / "data"))
+    ok, _output = shell.run(
+        "coverage", "run", "-m", "pytest", "--durations=10", *arguments, f"--junitxml={results}", COVERAGE_FILE=str(COVERED / name / "data")
+    )
     if not results.exists():
         return Outcome(False, 0, "pytest did not get to its end")
     suites = list(ET.parse(results).iter("testsuite"))  # noqa: S314  our own file
@@ -219,11 +132,12 @@ def covered(shell: Shell) -> Outcome:
 
 def molecule(shell: Shell) -> Outcome:
     """Roles, as a person who changes one runs them."""
-    scenarios = sorted((project.ROOT / "extensions/molecule").glob("*/molecule.yml"))
+    scenarios = list((project.ROOT / "extensions/molecule").rglob("molecule.yml"))
     if not scenarios:
         return Outcome(None, 0, "no scenario yet")
-    ok, _output = shell.run("molecule", "test", "--all", cwd=project.ROOT / "extensions")
-    return Outcome(ok, len(scenarios))
+    ok, output = shell.run("molecule", "test", "--all")
+    idle = "no hosts matched" in output  # which Ansible takes for a success
+    return Outcome(ok and not idle, len(scenarios), "a play had no hosts" if idle else "")
 
 
 STAGES: dict[str, Callable[[Shell], Outcome]] = {
@@ -241,10 +155,10 @@ LANES = (("lint", "docs", "sanity", "molecule"), ("unit", "integration", "covera
 
 def run_stage(name: str, live: bool) -> Outcome:
     """Run one stage, tell what became of it."""
-    started = time.monotonic()
     path = LOGS / f"{name}.log"
     mark = f"{name}-{os.getpid()}"
-    with temporary(f"fieldops-{name}-") as folder:
+    with project.locked(path.with_suffix(".lock")), temporary(f"fieldops-{name}-") as folder:
+        started = time.monotonic()
         shell = Shell(path, live, {"FIELDOPS_STAGE": mark, "TMPDIR": folder})
         try:
             outcome = STAGES[name](shell)
@@ -261,22 +175,8 @@ def run_stage(name: str, live: bool) -> Outcome:
         if outcome.ok is False and not shown:
             shown = path.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL:]
             shown.append(f"(all of it: {path.relative_to(project.ROOT)})")
-        print("".join(f"  | {LINKED.sub('', line)}\n" for line in shown), end="", flush=True)
+        print("".join(f"  | {plain(line)}\n" for line in shown), end="", flush=True)
     return outcome
-
-
-@contextlib.contextmanager
-def temporary(prefix: str) -> Iterator[str]:
-    """A folder for what a stage keeps for a while. Servers that run as users of their own must get through it."""
-    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
-        os.chmod(folder, 0o711)  # noqa: S103
-        yield folder
-
-
-def run_lane(names: Sequence[str], live: bool) -> Iterator[tuple[str, Outcome]]:
-    """Run some stages one after the other."""
-    for name in names:
-        yield name, run_stage(name, live)
 
 
 def main() -> None:
@@ -285,8 +185,9 @@ def main() -> None:
     parser.add_argument("stages", nargs="*", choices=[[], *STAGES], metavar="STAGE", help=", ".join(STAGES))
     wanted = parser.parse_args().stages or list(STAGES)
     LOGS.mkdir(parents=True, exist_ok=True)
+    live = len(wanted) == 1
     with ThreadPoolExecutor(len(LANES)) as pool:
-        lanes = pool.map(lambda lane: dict(run_lane([name for name in lane if name in wanted], len(wanted) == 1)), LANES)
+        lanes = pool.map(lambda lane: {name: run_stage(name, live) for name in lane if name in wanted}, LANES)
         outcomes = {name: outcome for lane in lanes for name, outcome in lane.items()}
     print(f"\n{'stage':<13}{'result':<9}{'checks':>7}{'seconds':>9}")
     for name in (name for name in STAGES if name in outcomes):

@@ -29,8 +29,10 @@ COLLECTION = Path("ansible_collections/fieldops/runbooks")
 TREE = CACHE / "tree"
 REQUIREMENTS = (ROOT / "requirements-dev.txt", ROOT / "requirements.txt")
 
-# What a person's own set-up must not decide about a test run: of Ansible and its tools, Python, PostgreSQL's client, git, the desktop.
-FOREIGN = re.compile(r"ANSIBLE_|ANTSIBULL_|MOLECULE_|PYTHON|PYTEST_|COVERAGE_|HYPOTHESIS_|VIRTUAL_ENV|PG[A-Z]|XDG_|GIT_(DIR|WORK_TREE|INDEX_FILE)$")
+# What a person's own set-up must not decide about a test run: of Ansible and its tools, of Python and its, of PostgreSQL's client and git.
+FOREIGN = re.compile(
+    r"(ANSIBLE|ANTSIBULL|MOLECULE|PYTHON|PYTEST|COVERAGE|HYPOTHESIS|VIRTUAL_ENV|XDG)|PG[A-Z]+$|GIT_(DIR|WORK_TREE|INDEX_FILE)$|FIELDOPS_(REPORT|SHOW)$"
+)
 
 
 def environment() -> dict[str, str]:
@@ -120,7 +122,11 @@ def keep_pip_configuration(listed: str) -> None:
 def locked(path: Path) -> Iterator[None]:
     """Wait for another run in the same checkout."""
     with open(path, "w", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"Waiting for another run in this checkout ({path.stem}) ...", file=sys.stderr, flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

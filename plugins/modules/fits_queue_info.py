@@ -17,11 +17,10 @@ description:
   - A row in progress does not say who works on it. This module gathers processes, lock files, logs and other sessions of the
     database; what cannot be known is named in RV(evidence) and counts as "may be live".
   - Needs the right to read the tables, nothing more, and runs a constant number of statements however long the queues are.
-author: fieldops.runbooks contributors
+author: fieldops.runbooks contributors (@fieldops)
 extends_documentation_fragment:
   - fieldops.runbooks.postgres
   - fieldops.runbooks.fits_workers
-  - fieldops.runbooks.envelope
   - fieldops.runbooks.attributes
   - fieldops.runbooks.attributes.info
 options:
@@ -188,6 +187,50 @@ queues:
       description: Rows that O(max_entries) left out.
       type: int
       sample: 0
+findings:
+  description: What is so, worst or not; after a fix, what is so now.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    code:
+      description: Stable name of the condition.
+      type: str
+      sample: fits.ingest.orphaned
+    severity:
+      description: One of V(ok), V(info), V(warning), V(critical).
+      type: str
+      sample: critical
+    subject:
+      description: What it is about.
+      type: str
+      sample: ingest queue
+    summary:
+      description: One sentence for a person.
+      type: str
+      sample: "1 ingest queue row in progress although no worker can be on it: N20200804S0091.fits; it will never be finished"
+    detail:
+      description: The same for a program.
+      type: dict
+      sample: {"count": 1, "ids": [12]}
+    remedy:
+      description: What would mend it, as a playbook with variables, or in words who to call.
+      type: dict
+      sample: {"playbook": "fieldops.runbooks.fits_ingest_queue", "vars": {"fits_repair": true}, "text": "repair the queue"}
+    runbook:
+      description: File and heading of the runbook.
+      type: dict
+      sample: {"file": "fits.rst", "heading": "General Considerations"}
+evidence:
+  description: What the findings rest on.
+  returned: always
+  type: dict
+  sample: {"timezone": "Pacific/Honolulu"}
+elapsed:
+  description: Seconds that the module took on the node.
+  returned: always
+  type: float
+  sample: 0.041
 """
 
 from ansible.module_utils.basic import AnsibleModule

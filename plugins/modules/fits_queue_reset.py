@@ -19,12 +19,11 @@ description:
     playbooks C(fieldops.runbooks.fits_ingest_queue) and C(fieldops.runbooks.fits_export_queue) stop and start the workers
     around it.
   - Old values and removed rows are journaled before anything is written, and come back with M(fieldops.runbooks.runbook_undo).
-author: fieldops.runbooks contributors
+author: fieldops.runbooks contributors (@fieldops)
 extends_documentation_fragment:
   - fieldops.runbooks.postgres
   - fieldops.runbooks.fits_workers
   - fieldops.runbooks.guards
-  - fieldops.runbooks.envelope
   - fieldops.runbooks.attributes
   - fieldops.runbooks.attributes.fix
 attributes:
@@ -98,6 +97,122 @@ left:
       filename: N20200804S0091.fits
       path: ""
       why: "row 14 of the same file is waiting: it needs the condition twin"
+changed:
+  description: Whether anything was changed; in check mode, whether anything would be.
+  returned: always
+  type: bool
+  sample: true
+changes:
+  description: The plan, and what became of it. At most 1000 are shown; the journal has all.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    n:
+      description: Number of the change within the run, as M(fieldops.runbooks.runbook_undo) takes it.
+      type: int
+      sample: 0
+    action:
+      description: What is done to the subject.
+      type: str
+      sample: reset
+    subject:
+      description: What is changed.
+      type: str
+      sample: "ingest:N20200804S0091.fits"
+    before:
+      description: The subject as it was; null if it did not exist.
+      type: dict
+      sample: {"id": 12, "inprogress": true, "failed": false}
+    after:
+      description: The subject as it will be; null if it will not exist.
+      type: dict
+      sample: {"id": 12, "inprogress": false, "failed": false}
+    reason:
+      description: Why, in one sentence.
+      type: str
+      sample: in progress, and no worker can be on it
+    reversible:
+      description: Whether the change can be undone.
+      type: bool
+      sample: true
+    data_loss:
+      description: What would be lost, if anything.
+      type: str
+      sample: force of ingest row 12
+    done:
+      description: Whether it was done. Always false in check mode.
+      type: bool
+      sample: true
+    note:
+      description: Why it was not done, if the subject changed between plan and change.
+      type: str
+      sample: "the row was taken, changed or removed since it was read: left alone"
+changes_total:
+  description: Number of changes in the plan.
+  returned: always
+  type: int
+  sample: 1
+plan_sha256:
+  description: Hash of the plan. The same plan has the same hash in check mode and in the real run.
+  returned: always
+  type: str
+  sample: 6b1f0c3f5f6d2d3a7f7c8f0d4f3c2a1b0e9d8c7b6a5948372615f4e3d2c1b0a9
+undo_id:
+  description: Takes this run back, with M(fieldops.runbooks.runbook_undo). Null when nothing was changed.
+  returned: always
+  type: str
+  sample: 20260131T235959-fits_queue_reset-0123abcd
+refusals:
+  description: Every guard that refused, why, and what would allow the plan. Nothing was changed.
+  returned: when a guard refused
+  type: list
+  elements: dict
+  sample: [{"guard": "max_changes", "reason": "50000 changes are planned, at most 1000 are allowed.", "allow": "read the plan, then pass max_changes: 50000"}]
+findings:
+  description: What is so, worst or not; after a fix, what is so now.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    code:
+      description: Stable name of the condition.
+      type: str
+      sample: fits.ingest.orphaned
+    severity:
+      description: One of V(ok), V(info), V(warning), V(critical).
+      type: str
+      sample: critical
+    subject:
+      description: What it is about.
+      type: str
+      sample: ingest queue
+    summary:
+      description: One sentence for a person.
+      type: str
+      sample: "1 ingest queue row in progress although no worker can be on it: N20200804S0091.fits; it will never be finished"
+    detail:
+      description: The same for a program.
+      type: dict
+      sample: {"count": 1, "ids": [12]}
+    remedy:
+      description: What would mend it, as a playbook with variables, or in words who to call.
+      type: dict
+      sample: {"playbook": "fieldops.runbooks.fits_ingest_queue", "vars": {"fits_repair": true}, "text": "repair the queue"}
+    runbook:
+      description: File and heading of the runbook.
+      type: dict
+      sample: {"file": "fits.rst", "heading": "General Considerations"}
+evidence:
+  description: What the findings rest on.
+  returned: always
+  type: dict
+  sample: {"timezone": "Pacific/Honolulu"}
+elapsed:
+  description: Seconds that the module took on the node.
+  returned: always
+  type: float
+  sample: 0.041
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from lab.fits import schema
 from lab.pg import Postgres
+from node import Node
 
 _numbers = itertools.count()
 
@@ -24,11 +25,11 @@ class Databases:
         self.templates: set[str] = set()
         self.made: list[str] = []
 
-    def __call__(self, generation: str = "C", **variant: bool) -> str:
+    def __call__(self, generation: str = "C", lagging: bool = False, mixed: bool = False) -> str:
         """A fresh database of a generation; ``lagging`` and ``mixed`` as ``lab.fits.schema.create`` takes them."""
-        template = "_".join(["template", generation.lower(), *sorted(name for name, wanted in variant.items() if wanted)])
+        template = f"template_{generation.lower()}{'_lagging' if lagging else ''}{'_mixed' if mixed else ''}"
         if template not in self.templates:
-            schema.create(self.server, template, generation, **variant)
+            schema.create(self.server, template, generation, lagging=lagging, mixed=mixed)
             self.templates.add(template)
         return self.copy(template)
 
@@ -90,3 +91,11 @@ def places(tmp_path: Path) -> dict[str, Any]:
     for name in ("scripts", "logs", "locks"):
         (tmp_path / name).mkdir()
     return {"scripts_dir": str(tmp_path / "scripts"), "log_dir": [str(tmp_path / "logs")], "lockfile_dir": [str(tmp_path / "locks")]}
+
+
+@pytest.fixture
+def node(database: Databases, connection: dict[str, Any], places: dict[str, Any], journal_dir: str) -> Iterator[Node]:
+    """A node with a journal of its own, and a queue of generation C with two orphans and a failure."""
+    made = Node(database.server, database("C"), connection, places, journal_dir)
+    yield made
+    made.session.close()

@@ -164,13 +164,14 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a p
 
 def _nobody_can_run(host: Host) -> bool:
     probe = ["setpriv", "--reuid=nobody", "--regid=65534", "--clear-groups", sys.executable, "-c", "import psycopg2"]
-    return shutil.which("setpriv") is not None and subprocess.run(probe, env={}, cwd="/", capture_output=True).returncode == 0
+    return shutil.which("setpriv") is not None and subprocess.run(probe, env={}, cwd="/", capture_output=True, check=False).returncode == 0
 
 
 @needs_root
 @pytest.mark.parametrize("generation", GENERATIONS)
-def test_as_another_user(public_host: Callable[[str], Host], generation: str) -> None:
+def test_as_another_user(public_host: Callable[[str], Host], generation: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     host = public_host(generation)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where nobody cannot go
     if not _nobody_can_run(host):
         pytest.skip("user nobody cannot run this Python")
     host.root.write_file(NAME)
@@ -234,6 +235,17 @@ def test_a_script_that_breaks_off(host: Host, broken: str) -> None:
     assert "did not appear" in result["msg"]
     assert f"ingest:{NAME}" in result["msg"]
     assert result["evidence"]["script"][0]["exit_code"] != 0
+    assert host.rows() == []
+
+
+def test_an_interpreter_that_is_none(host: Host, tmp_path: Path) -> None:
+    host.root.write_file(NAME)
+    (tmp_path / "python").write_bytes(b"\x7fELF is not enough")
+    (tmp_path / "python").chmod(0o755)
+    result = run_module("fits_enqueue", host.options | {"filename": NAME, "python": str(tmp_path / "python")})
+    assert result["failed"]
+    assert "never started" in result["msg"]
+    assert "Exec format error" in result["msg"]
     assert host.rows() == []
 
 

@@ -91,6 +91,17 @@ def test_a_row_that_only_its_traces_tell_of(host: Host, monkeypatch: pytest.Monk
     assert len(host.rows()) == 1
 
 
+def test_a_worker_is_no_excuse_for_a_row_that_never_came(host: Host) -> None:
+    host.root.write_file(NAME)
+    (host.root.scripts / "add_to_ingest_queue.py").write_text("print('all is well')\n")
+    with host.workers("ingest") as workers:
+        workers.start()
+        result = run_module("fits_enqueue", host.options | {"filename": NAME})
+    assert result["failed"]
+    assert "A live worker" in result["msg"]
+    assert "all is well" in result["msg"]
+
+
 def test_a_file_that_a_worker_is_on(host: Host) -> None:
     """C queues it once more, for it may have changed; in A and B it is on the queue."""
     host.root.configure(work=20.0)

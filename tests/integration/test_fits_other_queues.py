@@ -52,7 +52,7 @@ def test_orphan_and_failure_are_mended(
     session.close()
     key, source = ("diskfile_id", "diskfile") if queue == "preview" else ("obs_hid", "header")
     mark = f"fail_dt = CASE WHEN n = 2 THEN now()::timestamp ELSE timestamp '{STAMP}' END" if generation == "C" else "failed = (n = 2)"
-    column, _, value = mark.partition(" = ")
+    column, value = mark.split(" = ", 1)
     run_sql(
         name,
         f"INSERT INTO {queue}queue ({key}, inprogress, {column}) SELECT id, n = 1, {value}"

@@ -16,5 +16,6 @@ def tail(path: str, size: int = 65536) -> List[str]:
         end = file.tell()
         file.seek(max(0, end - size))
         data = file.read(size)
-    lines = data.decode("utf-8", "replace").splitlines()
+    # Only a newline ends a line: other separators may be part of a name in it. What is still being written is not a line.
+    lines = data.decode("utf-8", "replace").split("\n")[:-1]
     return lines[1:] if end > size else lines

@@ -9,6 +9,7 @@ psycopg2 is looked for when it is needed, so that the modules can be imported an
 from __future__ import annotations
 
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
@@ -87,7 +88,7 @@ class Postgres:
         try:
             self._connection = psycopg2.connect(options=settings, **connect_arguments(params, self.database))
             self._connection.autocommit = True
-        except psycopg2.Error as exc:
+        except (psycopg2.Error, ValueError) as exc:
             raise PostgresError("cannot connect to database %s on %s: %s" % (self.database, self.where, _text(exc)), _state(exc)) from exc
 
     def close(self) -> None:
@@ -108,7 +109,7 @@ class Postgres:
             with self._connection.cursor() as cursor:
                 cursor.execute(statement, values)
                 return cursor.fetchall() if cursor.description else []
-        except psycopg2.Error as exc:
+        except (psycopg2.Error, ValueError) as exc:  # ValueError: a value that no server takes, such as one with a NUL
             raise self._error(exc) from exc
 
     def row(self, statement: Any, values: Any = None) -> Tuple[Any, ...]:
@@ -150,9 +151,19 @@ class Transaction:
 
     def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
         if kind is None:
-            self._postgres.rows("COMMIT")
+            self._commit()
         elif self._postgres.alive:
-            self._postgres.rows("ROLLBACK")
+            with suppress(PostgresError):  # a server that cannot be told rolls back all the same
+                self._postgres.rows("ROLLBACK")
+
+    def _commit(self) -> None:
+        try:
+            self._postgres.rows("COMMIT")
+        except PostgresError as exc:
+            if self._postgres.alive:
+                raise
+            text = "the connection to database %s on %s was lost in the very moment of the commit: whether it was made only shows by looking"
+            raise PostgresError(text % (self._postgres.database, self._postgres.where), exc.sqlstate) from exc
 
 
 def connect_arguments(params: Mapping[str, Any], database: str) -> Dict[str, Any]:
@@ -167,7 +178,7 @@ def connect_arguments(params: Mapping[str, Any], database: str) -> Dict[str, Any
         "connect_timeout": params.get("connect_timeout"),
     }
     known = {name: value for name, value in arguments.items() if value is not None}
-    return dict(known, dbname=database, application_name=APPLICATION_NAME)
+    return dict(known, dbname=database, application_name=APPLICATION_NAME, client_encoding="UTF8")
 
 
 def identifier(*names: str) -> Any:

@@ -8,7 +8,11 @@ from __future__ import annotations
 import os
 import pwd
 from dataclasses import dataclass
-from typing import Iterator, List, Optional, Tuple
+from typing import Iterator, Optional, Tuple
+
+_HIDING = frozenset(("hidepid=1", "hidepid=2", "hidepid=4", "hidepid=noaccess", "hidepid=invisible", "hidepid=ptraceable"))
+_WITH_VALUE = ("-W", "-X", "--check-hash-based-pycs")
+"""Options of Python that are followed by a value."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +26,17 @@ class Process:
 
     def script(self) -> Optional[str]:
         """The script that an interpreter runs, or the program itself, as argv spells it."""
-        if len(self.argv) > 1 and os.path.basename(self.argv[0]).startswith("python"):
-            return next((word for word in self.argv[1:] if not word.startswith("-")), None)
-        return self.argv[0] if self.argv else None
+        if not self.argv or not os.path.basename(self.argv[0]).startswith("python"):
+            return self.argv[0] if self.argv else None
+        words = iter(self.argv[1:])
+        for word in words:
+            if word.startswith(("-c", "-m")):
+                return None
+            if word in _WITH_VALUE:
+                next(words, None)
+            elif not word.startswith("-"):
+                return word
+        return None
 
 
 def read_process(pid: int, root: str = "/proc") -> Optional[Process]:
@@ -35,11 +47,12 @@ def read_process(pid: int, root: str = "/proc") -> Optional[Process]:
         with open("%s/%d/stat" % (root, pid), "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
         uid = os.stat("%s/%d" % (root, pid)).st_uid
-    except OSError:
+        state, start = fields[0], int(fields[19])
+    except (OSError, IndexError):
         return None
-    if words == [b""] or fields[0] in (b"Z", b"X"):
+    if words == [b""] or state in (b"Z", b"X"):
         return None
-    return Process(pid, int(fields[19]), tuple(word.decode("utf-8", "replace") for word in words), _user(uid))
+    return Process(pid, start, tuple(word.decode("utf-8", "replace") for word in words), _user(uid))
 
 
 def processes(root: str = "/proc") -> Iterator[Process]:
@@ -57,10 +70,12 @@ def hides_others(root: str = "/proc") -> bool:
         return False
     try:
         with open("%s/mounts" % root, encoding="utf-8") as mounts:
-            options: List[str] = next(line.split()[3].split(",") for line in mounts if line.split()[1] == root)
-    except (OSError, StopIteration):
+            rows = [line.split() for line in mounts]
+    except OSError:
         return True
-    return any(option in ("hidepid=1", "hidepid=2", "hidepid=4", "hidepid=noaccess", "hidepid=invisible", "hidepid=ptraceable") for option in options)
+    options = [row[3].split(",") for row in rows if len(row) > 3 and row[1] == root]
+    # The last one mounted lies on top.
+    return not options or not _HIDING.isdisjoint(options[-1])
 
 
 def _user(uid: int) -> str:

@@ -348,8 +348,8 @@ def diagnose(state: EnqueueState) -> List[Finding]:
     queue = state.queue.table.queue
     found = []
     for kind, code, words in (
-        ("add", "not_queued", "%d files are not on the %s queue: %s"),
-        ("queued", "already_queued", "%d files are on the %s queue already: %s"),
+        ("add", "not_queued", "not on the %s queue: %s"),
+        ("queued", "already_queued", "on the %s queue already: %s"),
     ):
         rows = [standing for standing in standings(state) if standing.kind == kind]
         if rows:

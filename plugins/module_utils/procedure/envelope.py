@@ -107,7 +107,14 @@ class Outcome:
 
 def canonical(value: Any) -> str:
     """One text for equal values: sorted keys, no spaces, plain ASCII."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=str)
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal as JSON: 1 is neither True nor 1.0."""
+    if isinstance(one, (list, tuple, dict, float)):
+        return canonical(one) == canonical(other)
+    return type(one) is type(other) and one == other
 
 
 def plan_sha256(fix: str, changes: Sequence[Change]) -> str:

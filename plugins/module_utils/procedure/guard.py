@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Dict, Mapping, Optional, Sequence, Set
 
 from .envelope import Change
 from .errors import Refusal
@@ -75,22 +75,26 @@ def would_lose(plan: Sequence[Change], accepted: Sequence[str]) -> Optional[Refu
 
 
 def too_soon(fix: str, plan: Sequence[Change], cooldown: float, journal: Journal) -> Optional[Refusal]:
-    """The journal is the memory: a run that failed, or was undone, does not count."""
+    """The journal is the memory: a run that failed does not count, nor what was undone."""
     if cooldown <= 0:
         return None
     now = time.time()
     wanted = {change.subject for change in plan}
-    undone = set()
-    for run in journal.all_runs(with_changes=True):
-        if now - float(run.header["started"]) > cooldown:
+    undone: Dict[str, Set[int]] = {}
+    for run in journal.all_runs():
+        age = max(0.0, now - run.started)
+        if age > cooldown:
             break
-        if run.header.get("undo_of") and not run.header.get("undo_changes"):
-            undone.add(run.header["undo_of"])
-        if run.fix != fix or run.status != "ok" or run.undo_id in undone:
+        if run.status != "ok":
             continue
-        again = sorted(wanted & {entry.change.subject for entry in run.changes if entry.state == DONE})
+        if run.header.get("undo_of") and run.undo_id not in undone:  # an undo that was undone itself releases nothing
+            undone.setdefault(run.header["undo_of"], set()).update(run.header.get("undone", ()))
+        if run.fix != fix:
+            continue
+        taken_back = undone.get(run.undo_id, set())
+        made = {entry.change.subject for entry in journal.read(run.undo_id).changes if entry.state == DONE and entry.n not in taken_back}
+        again = sorted(wanted & made)
         if again:
-            age = now - float(run.header["started"])
             return Refusal(
                 "cooldown",
                 "the same fix was run on %d of these subjects %d s ago (run %s), first %s: it does not hold." % (len(again), age, run.undo_id, again[0]),

@@ -11,16 +11,16 @@ from dataclasses import asdict
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional
 
 from .envelope import Finding, Remedy
+from .errors import RunbookError
 from .journal import Journal, Run
 from .lock import Lease, NodeLock
 from .run import Check
 
-_OWN = ("type", "v", "undo_id", "fix", "started", "who", "plan_sha256", "total", "undo_of", "undo_changes", "undone", "context_of")
-
 
 class HistoryState(NamedTuple):
     runs: List[Run]
-    undone_by: Mapping[str, List[str]]
+    undone_by: Mapping[str, List[Run]]
+    unreadable: List[str]
     holder: Optional[Lease]
 
 
@@ -34,39 +34,42 @@ class History(Check[HistoryState]):
         self.wanted: Optional[str] = params["undo_id"]
         self.fix: Optional[str] = params["fix"]
         self.limit: int = params["limit"]
+        if self.limit < 1:
+            raise RunbookError("limit must be 1 or more, not %d" % self.limit)
 
     def observe(self) -> HistoryState:
-        undone_by: Dict[str, List[str]] = defaultdict(list)
+        undone_by: Dict[str, List[Run]] = defaultdict(list)
+        unreadable: List[str] = []
         runs = []
-        for run in self.journal.all_runs():
+        for run in self.journal.all_runs(unreadable):
             if run.header.get("undo_of"):
-                undone_by[run.header["undo_of"]].append(run.undo_id)
+                undone_by[run.header["undo_of"]].append(run)
             if self.fix in (None, run.fix):
                 runs.append(run)
         if self.wanted:
             runs = [self.journal.read(self.wanted)]
         runs.sort(key=lambda run: run.status != "unfinished")
-        return HistoryState(runs[: self.limit], undone_by, NodeLock(self.journal.directory, 0).holder())
+        return HistoryState(runs[: self.limit], undone_by, unreadable, NodeLock(self.journal.directory, 0).holder())
 
     def diagnose(self, state: HistoryState) -> List[Finding]:
-        killed = [run for run in state.runs if run.status == "unfinished" and not state.undone_by.get(run.undo_id)]
-        if state.holder is not None:
-            killed = [run for run in killed if run.header["who"]["pid"] != state.holder.pid]
-        return [
-            Finding(
-                "runbook.journal.unfinished",
-                "warning",
-                run.undo_id,
-                "%s by %s was stopped half way on %s" % (run.fix, run.header["who"]["user"], _utc(run.header["started"])),
-                {"total": run.header["total"]},
-                Remedy("run the same fix again to finish it, or take it back with runbook_undo undo_id=%s" % run.undo_id),
-            )
-            for run in killed
-        ] or [Finding("runbook.journal.ok", "ok", self.journal.directory, "no run was left unfinished")]
+        stopped = [run for run in state.runs if run.status == "unfinished" and not _at_work(run, state.holder)]
+        found = [self._stopped(run) for run in stopped if not any(undo.status == "ok" for undo in state.undone_by.get(run.undo_id, ()))]
+        found += [Finding("runbook.journal.unreadable", "warning", self.journal.directory, text) for text in state.unreadable]
+        return found or [Finding("runbook.journal.ok", "ok", self.journal.directory, "no run was left unfinished")]
+
+    def _stopped(self, run: Run) -> Finding:
+        return Finding(
+            "runbook.journal.unfinished",
+            "warning",
+            run.undo_id,
+            "%s by %s was stopped half way on %s" % (run.fix, run.header["who"].get("user"), _utc(run.started)),
+            {"total": run.header["total"]},
+            Remedy("run the same fix again to finish it, or take it back with runbook_undo undo_id=%s" % run.undo_id),
+        )
 
     def facts(self, state: HistoryState) -> Mapping[str, Any]:
         return {
-            "runs": [self._run(run, state.undone_by.get(run.undo_id, [])) for run in state.runs],
+            "runs": [self._run(run, [undo.undo_id for undo in state.undone_by.get(run.undo_id, ())]) for run in state.runs],
             "lock": asdict(state.holder) if state.holder else None,
         }
 
@@ -77,18 +80,22 @@ class History(Check[HistoryState]):
             "fix": run.fix,
             "status": run.status,
             "error": run.error,
-            "started": _utc(header["started"]),
+            "started": _utc(run.started),
             "ended": _utc(run.ended) if run.ended else None,
             "who": header["who"],
             "plan_sha256": header["plan_sha256"],
             "total": header["total"],
-            "context": {key: value for key, value in header.items() if key not in _OWN},
+            "context": run.context,
             "undo_of": header.get("undo_of"),
             "undone_by": undone_by,
         }
         if self.wanted:
             shown["changes"] = [dict(entry.change.to_dict(), n=entry.n, state=entry.state) for entry in run.changes]
         return shown
+
+
+def _at_work(run: Run, holder: Optional[Lease]) -> bool:
+    return holder is not None and holder.pid == run.header["who"].get("pid") and run.started >= holder.since
 
 
 def _utc(seconds: float) -> str:

@@ -4,20 +4,27 @@
 """One remediation at a time on a node: a lease in a file, with owner, age and expiry.
 
 A lease ends when it is released, when its process is gone (told by pid and start time, so a recycled pid does not
-count), or when it expires. The holder renews it before every batch of changes and stops if it was taken over.
+count, or by a reboot), or when it expires. The holder renews it before every batch of changes and stops if it was taken over.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
+import math
 import os
+import socket
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from typing import Callable, Iterator, Optional
+from typing import Any, Callable, Iterator, Mapping, Optional
 
+from .directory import open_regular
 from .errors import JournalError, RunbookError
+
+MUTEX_WAIT = 10.0
+"""Seconds; only a process that was stopped in the middle of a write takes longer."""
 
 
 @dataclass(frozen=True)
@@ -45,21 +52,30 @@ class Lease:
 
 
 def process_start(pid: int) -> str:
-    """Start time of a process in clock ticks after boot; empty when there is no such process."""
+    """Start time of a process in clock ticks after boot; empty when there is no such process, or only its corpse."""
     try:
         with open("/proc/%d/stat" % pid, "rb") as stat:
-            return stat.read().rpartition(b")")[2].split()[19].decode("ascii")
+            fields = stat.read().rpartition(b")")[2].split()
+        return "" if fields[0] in (b"Z", b"X") else fields[19].decode("ascii")
     except (OSError, IndexError):
         return ""
 
 
 def process_namespace() -> str:
-    """Boot and pid namespace: pids are only comparable where this is the same."""
+    """Host, boot and pid namespace: pids are only comparable where this is the same."""
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as boot:
-            return boot.read().strip() + "/" + os.readlink("/proc/self/ns/pid")
+            return "/".join((socket.gethostname(), boot.read().strip(), os.readlink("/proc/self/ns/pid")))
     except OSError:
         return ""
+
+
+def is_gone(lease: Lease) -> bool:
+    """Whether the holder has died for certain: its process, or the boot of this host that it ran in."""
+    here, there = process_namespace().split("/"), lease.namespace.split("/")
+    if here == there:
+        return process_start(lease.pid) != lease.pid_start
+    return len(here) == len(there) == 3 and here[0] == there[0] and here[1] != there[1]
 
 
 class NodeLock:
@@ -76,9 +92,7 @@ class NodeLock:
         lease = self._read()
         if lease is None or lease == self.mine or self.clock() >= lease.expires:
             return None
-        if lease.namespace == process_namespace() and process_start(lease.pid) != lease.pid_start:
-            return None
-        return lease
+        return None if is_gone(lease) else lease
 
     def acquire(self, run: str, fix: str, owner: str, wait: float = 0.0) -> Optional[Lease]:
         """Take the lock, waiting up to ``wait`` seconds. Returns the other holder when it could not be had."""
@@ -89,8 +103,9 @@ class NodeLock:
                 if other is None:
                     now = self.clock()
                     pid = os.getpid()
-                    self.mine = Lease(run, fix, owner, pid, process_start(pid), process_namespace(), now, now + self.expiry)
-                    self._write(self.mine)
+                    mine = Lease(run, fix, owner, pid, process_start(pid), process_namespace(), now, now + self.expiry)
+                    self._write(mine)
+                    self.mine = mine
                     return None
             if time.monotonic() >= deadline:
                 return other
@@ -103,7 +118,7 @@ class NodeLock:
         with self._mutex():
             current = self._read()
             if current is None or current.run != self.mine.run:
-                raise RunbookError("the node's lock expired and was taken over by %s" % (current.run if current else "nobody"))
+                raise RunbookError("the node's lock expired and was taken over by %s" % (current.run if current else "a run that has ended"))
             self.mine = Lease(**dict(asdict(self.mine), expires=self.clock() + self.expiry))
             self._write(self.mine)
 
@@ -113,25 +128,32 @@ class NodeLock:
         with self._mutex():
             current = self._read()
             if current is not None and current.run == self.mine.run:
-                os.unlink(self.path)
+                with suppress(OSError):
+                    os.unlink(self.path)
         self.mine = None
 
     def _read(self) -> Optional[Lease]:
+        """A lease that makes no sense was not written by this class, and holds nothing."""
         try:
-            with open(self.path, encoding="utf-8") as file:
-                return Lease(**json.load(file))
+            with open_regular(self.path) as file:
+                return _lease(json.loads(file.read(65536).decode("ascii")))
         except FileNotFoundError:
             return None
         except OSError as exc:
             raise JournalError("cannot read the node's lock %s: %s" % (self.path, exc.strerror)) from exc
-        except (ValueError, TypeError):
+        except (KeyError, OverflowError, TypeError, ValueError):
             return None
 
     def _write(self, lease: Lease) -> None:
-        temporary = "%s.%d" % (self.path, os.getpid())
-        with open(temporary, "w", encoding="utf-8") as file:
-            json.dump(asdict(lease), file)
-        os.replace(temporary, self.path)
+        """Atomic; not synced, because no process outlives a power cut."""
+        temporary = self.path + ".new"
+        try:
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with os.fdopen(handle, "w", encoding="ascii") as file:
+                json.dump(asdict(lease), file)
+            os.replace(temporary, self.path)
+        except OSError as exc:
+            raise JournalError("cannot write the node's lock %s: %s. Nothing more was changed." % (self.path, exc.strerror)) from exc
 
     @contextmanager
     def _mutex(self) -> Iterator[None]:
@@ -141,7 +163,25 @@ class NodeLock:
         except OSError as exc:
             raise JournalError("cannot use the node's lock %s: %s" % (self.path, exc.strerror)) from exc
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            self._wait_for(handle)
             yield
         finally:
             os.close(handle)
+
+    def _wait_for(self, handle: int) -> None:
+        deadline = time.monotonic() + MUTEX_WAIT
+        while True:
+            try:
+                return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as exc:
+                if exc.errno not in (errno.EWOULDBLOCK, errno.EINTR) or time.monotonic() >= deadline:
+                    raise JournalError("cannot use the node's lock %s: %s" % (self.path, exc.strerror)) from exc
+            time.sleep(0.005)
+
+
+def _lease(known: Mapping[str, Any]) -> Lease:
+    words = {name: str(known[name]) for name in ("run", "fix", "owner", "pid_start", "namespace")}
+    since, expires = float(known["since"]), float(known["expires"])
+    if not (math.isfinite(since) and math.isfinite(expires)):
+        raise ValueError("not a time")
+    return Lease(pid=int(known["pid"]), since=since, expires=expires, **words)

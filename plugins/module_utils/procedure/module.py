@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
+import traceback
 from contextlib import closing
-from typing import Any, Callable, Mapping, NoReturn, Tuple, Type
+from typing import Any, Callable, Mapping, NoReturn, Optional, Tuple, Type
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -24,35 +26,41 @@ Errors = Tuple[Type[Exception], ...]
 def run_info(module: AnsibleModule, factory: Callable[[Mapping[str, Any]], Check[Any]], errors: Errors = ()) -> NoReturn:
     """Observe, diagnose, exit. ``errors`` are the exceptions of the system that are told by their message alone."""
     started = time.monotonic()
+    expected: Errors = (RunbookError, *errors)
     try:
         with closing(_Closer(factory(module.params))) as holder:
             result = inspect(holder.check)
-    except (RunbookError,) + errors as exc:
-        _fail(module, exc, None, started)
+    except expected as exc:
+        _fail(module, str(exc), None, started, **getattr(exc, "detail", {}))
     module.exit_json(changed=False, **_facts(result, started))
 
 
 def run_fix(module: AnsibleModule, factory: Callable[[Mapping[str, Any]], Procedure[Any]], errors: Errors = ()) -> NoReturn:
     """Run a procedure through the engine and exit."""
     started = time.monotonic()
+    expected: Errors = (RunbookError, *errors)
     engine = None
     try:
         options = guard_options(module.params)
         with closing(_Closer(factory(module.params))) as holder:
             engine = Engine(holder.check, options, bool(module.check_mode))
             result = engine.run()
-    except (RunbookError,) + errors as exc:
-        _fail(module, exc, engine.result if engine else None, started)
+    except expected as exc:
+        _fail(module, str(exc), engine.result if engine else None, started, **getattr(exc, "detail", {}))
+    except Exception as exc:  # whatever went wrong, the way back must not be lost
+        if engine is None or engine.result is None:
+            raise
+        _fail(module, "unexpected %s: %s" % (type(exc).__name__, exc), engine.result, started, exception=traceback.format_exc())
     module.exit_json(changed=result.changed, **_facts(result, started), **_plan(module, result))
 
 
 def guard_options(params: Mapping[str, Any]) -> GuardOptions:
     """Read the option group, refusing values that no plan could meet."""
     approved = params.get("approved_plan")
-    if approved is not None and not re.match(r"^[0-9a-fA-F]{64}$", approved):
+    if approved is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", approved):
         raise RunbookError("approved_plan must be the plan_sha256 of an earlier result (64 hexadecimal digits), not %r" % approved)
-    for name in ("max_changes", "cooldown", "lock_wait", "journal_keep_days", "journal_keep_runs"):
-        if params[name] < 0:
+    for name in ("max_changes", "cooldown", "lock_wait", "lock_expiry", "journal_keep_days", "journal_keep_runs"):
+        if params[name] < 0 or not math.isfinite(params[name]):
             raise RunbookError("%s must be 0 or more, not %s" % (name, params[name]))
     if params["lock_expiry"] < 60:
         raise RunbookError("lock_expiry must be at least 60 seconds, longer than any run, not %s" % params["lock_expiry"])
@@ -100,10 +108,10 @@ def _diff(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"before": text[0], "after": text[1], "before_header": header, "after_header": header}
 
 
-def _fail(module: AnsibleModule, exc: Exception, result: Any, started: float) -> NoReturn:
-    known = {"elapsed": round(time.monotonic() - started, 3)}
+def _fail(module: AnsibleModule, message: str, result: Optional[Result], started: float, **detail: Any) -> NoReturn:
+    known: dict[str, Any] = {"elapsed": round(time.monotonic() - started, 3)}
     if result is not None:
         known = dict(_facts(result, started), **_plan(module, result))
         # A refused plan, and one whose changes were rolled back, changed nothing; an undo_id says that there is a way back.
         known["changed"] = any(outcome.done for outcome in result.outcomes)
-    module.fail_json(msg=str(exc), **dict(known, **getattr(exc, "detail", {})))
+    module.fail_json(msg=message, **dict(known, **detail))

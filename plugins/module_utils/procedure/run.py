@@ -8,13 +8,14 @@ Check mode walks the same path and stops after the guards, so the plan is the pr
 
 from __future__ import annotations
 
+import contextlib
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, Generic, Iterator, List, Mapping, Optional, Sequence, TypeVar
 
 from .envelope import Change, Finding, Outcome, plan_sha256
-from .errors import NotConverged, Refusal, Refused, RunbookError
+from .errors import JournalError, NotConverged, Refusal, Refused, RunbookError
 from .guard import GuardOptions, check_all
 from .journal import Journal, RunWriter, boundary
 from .lock import NodeLock
@@ -63,7 +64,7 @@ class Procedure(Check[S]):
         return []
 
     def batches(self, plan: Sequence[Change]) -> Iterator[Sequence[Change]]:
-        """How the plan is cut up; each batch is journaled, applied and marked as one."""
+        """How the plan is cut up, in its order; each batch is journaled, applied and marked as one."""
         for change in plan:
             yield [change]
 
@@ -119,12 +120,14 @@ class Engine(Generic[S]):
 
     def run(self) -> Result:
         if self.check_mode:
+            self.journal.check()
             return self._run(self.lock.holder())
         self.journal.prepare()
         try:
             return self._run(self.lock.acquire("%s-%d" % (self.procedure.name, time.time_ns()), self.procedure.name, self.who["user"], self.options.lock_wait))
         finally:
-            self.lock.release()
+            with contextlib.suppress(JournalError):  # it ends with this process all the same
+                self.lock.release()
 
     def _run(self, holder: Any) -> Result:
         procedure = self.procedure
@@ -144,31 +147,39 @@ class Engine(Generic[S]):
 
     def _change(self, result: Result) -> None:
         result.changed = False
-        self.journal.prune(self.options.journal_keep_days, self.options.journal_keep_runs)
+        options = self.options
         header = dict(self.procedure.context(), who=self.who, plan_sha256=result.sha256, total=len(result.changes))
+        self.journal.prune(options.journal_keep_days, max(0, options.journal_keep_runs - 1), options.cooldown, [header.get("undo_of", "")])
         writer = self.journal.start(self.procedure.name, header)
-        result.undo_id = writer.undo_id
         try:
             for batch in self.procedure.batches(result.changes):
                 self._change_batch(result, writer, batch)
+            if len(result.outcomes) != len(result.changes):
+                raise RunbookError("%s left out %d planned changes" % (self.procedure.name, len(result.changes) - len(result.outcomes)))
             self._verify(result)
         except Exception as exc:
-            writer.end("failed", str(exc))
+            with contextlib.suppress(JournalError):  # what went wrong first is what counts
+                writer.end("failed", str(exc))
             raise
         writer.end("ok")
 
     def _change_batch(self, result: Result, writer: RunWriter, batch: Sequence[Change]) -> None:
         first = len(result.outcomes)
+        if list(batch) != result.changes[first : first + len(batch)]:
+            raise RunbookError("%s would make its changes in another order than it planned them" % self.procedure.name)
         self.lock.renew()
         writer.begin(first, batch)
+        undo_id, result.undo_id = result.undo_id, writer.undo_id
         boundary("apply.before")
         outcomes = self.procedure.apply(batch)
         boundary("apply.after")
         if len(outcomes) != len(batch):
             raise RunbookError("%s gave %d outcomes for %d changes" % (self.procedure.name, len(outcomes), len(batch)))
-        writer.done(first, outcomes)
         result.outcomes.extend(outcomes)
         result.changed = any(outcome.done for outcome in result.outcomes)
+        if not any(outcome.done for outcome in outcomes):
+            result.undo_id = undo_id
+        writer.done(first, outcomes)
 
     def _verify(self, result: Result) -> None:
         """Look again: of what was planned, nothing may be left to do."""

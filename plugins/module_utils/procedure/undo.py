@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Callable, Collection, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
-from .envelope import Change, Finding, Image, Outcome
+from .envelope import Change, Finding, Image, Outcome, same
 from .errors import JournalError, Refusal
 from .journal import DONE, Journal, JournaledChange, Run
 from .run import Procedure
@@ -69,23 +69,23 @@ def matches(image: Optional[Image], now: Optional[Image]) -> bool:
     """Does the subject look like the image, in all that the image names?"""
     if image is None or now is None:
         return image is None and now is None
-    return all(key in now and now[key] == value for key, value in image.items())
+    return all(key in now and same(now[key], value) for key, value in image.items())
 
 
 def select(run: Run, numbers: Sequence[int]) -> List[JournaledChange]:
     """The changes of a run to be undone, last first; all when none is named."""
-    unknown = sorted(set(numbers) - {entry.n for entry in run.changes})
+    wanted = set(numbers)
+    unknown = sorted(wanted - {entry.n for entry in run.changes})
     if unknown:
-        raise JournalError("run %s has no change %s; it has 0 to %d" % (run.undo_id, ", ".join(map(str, unknown)), len(run.changes) - 1))
-    return [entry for entry in reversed(run.touched()) if not numbers or entry.n in numbers]
+        has = "it has 0 to %d" % (len(run.changes) - 1) if run.changes else "it was stopped before its first one"
+        raise JournalError("run %s has no change %s; %s" % (run.undo_id, ", ".join(map(str, unknown)), has))
+    return [entry for entry in reversed(run.touched()) if not wanted or entry.n in wanted]
 
 
 def undone_numbers(journal: Journal, undo_id: str) -> Set[int]:
     """Numbers of the changes of a run that earlier undo runs took back, or had begun to."""
     numbers: Set[int] = set()
     for run in journal.all_runs():
-        if run.undo_id == undo_id:
-            break
         if run.header.get("undo_of") == undo_id:
             numbers.update(run.header.get("undone", ()))
     return numbers
@@ -96,11 +96,12 @@ class Undo(Procedure[UndoState]):
 
     name = "runbook_undo"
 
-    def __init__(self, run: Run, store: Store, numbers: Sequence[int] = (), undone: Collection[int] = ()) -> None:
+    def __init__(self, run: Run, store: Store, numbers: Sequence[int] = (), journal: Optional[Journal] = None) -> None:
         self.run = run
         self.store = store
         self.numbers = sorted(set(numbers))
-        self.undone = frozenset(undone)
+        self.journal = journal
+        self.undone: Set[int] = set()
         self.entries = select(run, self.numbers)
 
     def close(self) -> None:
@@ -112,6 +113,10 @@ class Undo(Procedure[UndoState]):
         return {"undone": {"undo_id": state.run.undo_id, "fix": state.run.fix, "status": state.run.status}}
 
     def observe(self) -> UndoState:
+        if self.journal is not None:  # again, now that no other run can be at work
+            self.run = self.journal.read(self.run.undo_id)
+            self.undone |= undone_numbers(self.journal, self.run.undo_id)
+            self.entries = select(self.run, self.numbers)
         seen = self.store.read([entry.change if entry.actual is None else _with_actual(entry) for entry in self.entries])
         return UndoState(
             self.run,
@@ -120,7 +125,7 @@ class Undo(Procedure[UndoState]):
 
     def diagnose(self, state: UndoState) -> List[Finding]:
         standing = [subject.standing() for subject in state.subjects]
-        detail = {word: standing.count(word) for word in ("made", "as_before", "changed")}
+        detail: Dict[str, Any] = {word: standing.count(word) for word in ("made", "as_before", "changed")}
         if detail["made"] or detail["changed"]:
             summary = "%d of %d changes of run %s are in force, %d were changed since" % (
                 detail["made"],
@@ -128,6 +133,7 @@ class Undo(Procedure[UndoState]):
                 state.run.undo_id,
                 detail["changed"],
             )
+            detail["free"] = _free(list(zip(state.subjects, standing)))
             return [Finding("runbook.undo.in_force", "info", state.run.undo_id, summary, detail)]
         return [Finding("runbook.undo.as_before", "ok", state.run.undo_id, "everything is as it was before run %s" % state.run.undo_id, detail)]
 
@@ -146,15 +152,18 @@ class Undo(Procedure[UndoState]):
         ]
 
     def guards(self, state: UndoState, plan: Sequence[Change]) -> List[Refusal]:
-        changed = [subject for subject in state.subjects if subject.standing() == "changed"]
-        final = [subject for subject in state.subjects if subject.standing() == "made" and not subject.entry.change.reversible]
-        free = sorted(subject.entry.n for subject in state.subjects if subject not in changed and subject not in final)
-        rest = "undo only others: changes: %s." % (free[:20] if len(free) > 20 else free) if free else "nothing; the rest cannot be undone."
+        standing = [(subject, subject.standing()) for subject in state.subjects]
+        changed = [subject for subject, word in standing if word == "changed"]
+        final = [subject for subject, word in standing if word == "made" and not subject.entry.change.reversible]
+        free = _free(standing)
+        more = " (the first 20 of %d; the finding has them all)" % len(free) if len(free) > 20 else ""
+        rest = "undo only others: changes: %s%s." % (free[:20], more) if free else "nothing; the rest cannot be undone."
         refusals = []
         if changed:
             refusals.append(Refusal("changed_since", _told(changed), rest))
         if final:
-            refusals.append(Refusal("irreversible", "%d changes cannot be taken back, first %s." % (len(final), final[0].entry.change.subject), rest))
+            first = final[0].entry.change.subject
+            refusals.append(Refusal("irreversible", "%d changes cannot be taken back (%s), first %s." % (len(final), _numbers(final), first), rest))
         return refusals
 
     def batches(self, plan: Sequence[Change]) -> Iterator[Sequence[Change]]:
@@ -162,14 +171,13 @@ class Undo(Procedure[UndoState]):
         yield plan
 
     def apply(self, changes: Sequence[Change]) -> Sequence[Outcome]:
-        self.undone |= {entry.n for entry in self.entries}
+        self.undone.update(entry.n for entry in self.entries)
         return self.store.apply(changes)
 
     def context(self) -> Mapping[str, Any]:
         inherited = self.run.header.get("context_of") or self.run.fix
-        context = {key: value for key, value in self.run.header.items() if key in ("database", "queue")}
         undone = [entry.n for entry in self.entries]
-        return dict(context, undo_of=self.run.undo_id, undo_changes=self.numbers or None, undone=undone, context_of=inherited)
+        return dict(self.run.context, undo_of=self.run.undo_id, undo_changes=self.numbers or None, undone=undone, context_of=inherited)
 
 
 def _with_actual(entry: JournaledChange) -> Change:
@@ -177,14 +185,25 @@ def _with_actual(entry: JournaledChange) -> Change:
     return Change(change.action, change.subject, change.before, entry.actual, change.reason, change.reversible)
 
 
+def _free(standing: Sequence[Tuple[Subject, str]]) -> List[int]:
+    """Numbers of the changes that nothing keeps from being taken back."""
+    return sorted(subject.entry.n for subject, word in standing if word != "changed" and (word != "made" or subject.entry.change.reversible))
+
+
+def _numbers(subjects: Sequence[Subject]) -> str:
+    numbers = sorted(subject.entry.n for subject in subjects)
+    return "change %s%s" % (", ".join(map(str, numbers[:20])), " and more" if len(numbers) > 20 else "")
+
+
 def _told(changed: Sequence[Subject]) -> str:
     first = changed[0]
-    now = (
-        "it is gone (served, or deleted)"
-        if first.now is None
-        else "it is now %s" % {key: first.now.get(key) for key in sorted(set(first.made or first.entry.change.before or {}))}
-    )
-    return "%d subjects were changed since the run, first %s (change %d): %s." % (len(changed), first.entry.change.subject, first.entry.n, now)
+    if first.now is None:
+        now = "it is gone (served, or deleted)"
+    elif first.made is None:
+        now = "it is there again"
+    else:
+        now = "it is now %s" % {key: first.now.get(key) for key, value in sorted(first.made.items()) if not matches({key: value}, first.now)}
+    return "%d subjects were changed since the run (%s), first %s: %s." % (len(changed), _numbers(changed), first.entry.change.subject, now)
 
 
 StoreFactory = Callable[[Mapping[str, Any], Mapping[str, Any]], Store]
@@ -195,11 +214,12 @@ def undo_factory(stores: Mapping[str, StoreFactory]) -> Callable[[Mapping[str, A
 
     def make(params: Mapping[str, Any]) -> Undo:
         journal = Journal(params["journal_dir"])
+        journal.check()  # what others could have written is not replayed
         run = journal.read(params["undo_id"])
         fix = str(run.header.get("context_of") or run.fix)
         if fix not in stores:
             raise JournalError("runs of %s cannot be undone by this version; it undoes: %s" % (fix, ", ".join(sorted(stores))))
         select(run, params["changes"])  # refuses unknown numbers before a server is asked
-        return Undo(run, stores[fix](params, run.header), params["changes"], undone_numbers(journal, run.undo_id))
+        return Undo(run, stores[fix](params, run.header), params["changes"], journal)
 
     return make

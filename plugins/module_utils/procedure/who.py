@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-import getpass
 import os
+import pwd
 import socket
 from typing import Any, Mapping
 
@@ -14,8 +14,8 @@ from typing import Any, Mapping
 def who(initiator: Mapping[str, Any]) -> dict[str, Any]:
     """``initiator`` is the option of that name; AWX's own environment is used where a fix runs inside its job."""
     try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
+        user = pwd.getpwuid(os.geteuid()).pw_name  # not from LOGNAME and the like, which anybody may set
+    except KeyError:
         user = str(os.geteuid())
     behind = initiator.get("user") or os.environ.get("SUDO_USER") or user
     return {

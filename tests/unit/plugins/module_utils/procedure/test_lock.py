@@ -169,7 +169,7 @@ def test_a_killed_process_holds_nothing_even_before_it_is_reaped(make: Callable[
         ({"namespace": "elsewhere/another-boot/pid:[1]", "pid_start": "1"}, True),
         ({"namespace": "", "pid_start": "1"}, True),
         ({"namespace": "/".join(process_namespace().split("/")[:2] + ["pid:[1]"]), "pid_start": "1"}, True),
-        ({"namespace": "%s/another-boot/pid:[1]" % process_namespace().split("/")[0]}, False),
+        ({"namespace": "%s/another-boot/pid:[1]" % process_namespace().partition("/")[0]}, False),
         ({"expires": 1000.0}, False),
         ({"expires": 999.0}, False),
     ],
