@@ -60,6 +60,7 @@ class Host:
             "fits_log_dir": [str(self.root.log_dir)],
             "fits_lockfile_dir": [str(self.root.lock_dir)],
             "fits_journal_dir": str(work / self.name / "journal"),
+            "fits_state_dir": str(work / self.name / "state"),
             "fits_service_manager": "command",
             "fits_workers_stop_command": [*ctl, "stop", "{{ fits_queue }}"],
             "fits_workers_start_command": [*ctl, "start", "{{ fits_queue }}"],

@@ -93,9 +93,24 @@ def places(tmp_path: Path) -> dict[str, Any]:
     return {"scripts_dir": str(tmp_path / "scripts"), "log_dir": [str(tmp_path / "logs")], "lockfile_dir": [str(tmp_path / "locks")]}
 
 
+@pytest.fixture(scope="session")
+def shared_database(server: Postgres) -> str:
+    schema.create(server, "shared", "C")
+    return "shared"
+
+
 @pytest.fixture
-def node(database: Databases, connection: dict[str, Any], places: dict[str, Any], journal_dir: str) -> Iterator[Node]:
-    """A node with a journal of its own, and a queue of generation C with two orphans and a failure."""
+def node(databases: Databases, shared_database: str, connection: dict[str, Any], places: dict[str, Any], journal_dir: str) -> Iterator[Node]:
+    """A node with a journal of its own, and a queue of generation C with two orphans and a failure. Only rows may be changed."""
+    databases.execute("TRUNCATE ingestqueue RESTART IDENTITY", database=shared_database)
+    made = Node(databases.server, shared_database, connection, places, journal_dir)
+    yield made
+    made.session.close()
+
+
+@pytest.fixture
+def own_node(database: Databases, connection: dict[str, Any], places: dict[str, Any], journal_dir: str) -> Iterator[Node]:
+    """The same with a database of its own, of which anything may be changed."""
     made = Node(database.server, database("C"), connection, places, journal_dir)
     yield made
     made.session.close()

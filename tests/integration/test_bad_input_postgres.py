@@ -78,16 +78,16 @@ def test_a_role_that_may_read(node: Node) -> None:
     assert node.rows() == before
 
 
-def test_a_role_that_may_nothing(node: Node, module: str) -> None:
-    node.execute(f"REVOKE ALL ON ingestqueue FROM {schema.READ_ONLY}")
-    node.failed(call(node, module, login_user=schema.READ_ONLY), "may not read ingestqueue", "needs SELECT")
+def test_a_role_that_may_nothing(own_node: Node, module: str) -> None:
+    own_node.execute(f"REVOKE ALL ON ingestqueue FROM {schema.READ_ONLY}")
+    own_node.failed(call(own_node, module, login_user=schema.READ_ONLY), "may not read ingestqueue", "needs SELECT")
 
 
-def test_a_role_that_may_update_some_columns_only(node: Node) -> None:
-    before = node.rows()
-    node.execute(f"GRANT UPDATE (inprogress) ON ingestqueue TO {schema.READ_ONLY}")
-    node.failed(node.fix(login_user=schema.READ_ONLY), "may not")
-    assert node.rows() == before
+def test_a_role_that_may_update_some_columns_only(own_node: Node) -> None:
+    before = own_node.rows()
+    own_node.execute(f"GRANT UPDATE (inprogress) ON ingestqueue TO {schema.READ_ONLY}")
+    own_node.failed(own_node.fix(login_user=schema.READ_ONLY), "may not")
+    assert own_node.rows() == before
 
 
 # -- goes away, or keeps one waiting ----------------------------------------------------------------------------------
@@ -156,16 +156,16 @@ def test_table_locked(node: Node, module: str, monkeypatch: pytest.MonkeyPatch) 
     assert node.rows() == before
 
 
-def test_statement_too_slow(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = node.rows()
-    node.execute("CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(60); RETURN NEW; END'")
-    node.execute("CREATE TRIGGER slow BEFORE UPDATE ON ingestqueue FOR EACH ROW EXECUTE FUNCTION slow()")
+def test_statement_too_slow(own_node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = own_node.rows()
+    own_node.execute("CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(60); RETURN NEW; END'")
+    own_node.execute("CREATE TRIGGER slow BEFORE UPDATE ON ingestqueue FOR EACH ROW EXECUTE FUNCTION slow()")
     monkeypatch.setattr(FitsHost.__init__, "__defaults__", (500,))
-    result = node.fix()
-    node.failed(result, "canceling statement due to statement timeout")
-    assert node.rows() == before
-    assert node.runs()[0].status == "failed"
-    assert not node.undo(result["undo_id"])["changed"]
+    result = own_node.fix()
+    own_node.failed(result, "canceling statement due to statement timeout")
+    assert own_node.rows() == before
+    assert own_node.runs()[0].status == "failed"
+    assert not own_node.undo(result["undo_id"])["changed"]
 
 
 def test_a_row_that_another_session_holds_is_left_alone(node: Node) -> None:
@@ -180,11 +180,11 @@ def test_a_row_that_another_session_holds_is_left_alone(node: Node) -> None:
     assert node.fix()["changes_total"] == 1
 
 
-def test_constraint_refuses(node: Node) -> None:
-    before = node.rows()
-    node.execute("ALTER TABLE ingestqueue ADD CONSTRAINT strict CHECK (inprogress)  NOT VALID")
-    node.failed(node.fix(), "the queue changed while it was being mended, and nothing was written", 'violates check constraint "strict"')
-    assert node.rows() == before
+def test_constraint_refuses(own_node: Node) -> None:
+    before = own_node.rows()
+    own_node.execute("ALTER TABLE ingestqueue ADD CONSTRAINT strict CHECK (inprogress)  NOT VALID")
+    own_node.failed(own_node.fix(), "the queue changed while it was being mended, and nothing was written", 'violates check constraint "strict"')
+    assert own_node.rows() == before
 
 
 # -- a server with passwords and TLS, which is killed at last ---------------------------------------------------------

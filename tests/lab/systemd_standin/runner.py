@@ -41,12 +41,15 @@ class Runner:
             worker = self._spawn()
             while worker.poll() is None and not self._told():
                 time.sleep(0.02)
-            if self.over:
-                _kill(worker)
-            elif self.stopping:
-                self._stop(worker)
-            else:
-                self._restart_later(worker)
+            self._after(worker)
+
+    def _after(self, worker: subprocess.Popen[bytes]) -> None:
+        if self.over:
+            _kill(worker)
+        elif self.stopping:
+            self._stop(worker)
+        else:
+            self._restart_later(worker)
 
     def _told(self) -> bool:
         if not procfs.is_running(self.unit["owner"], self.unit["owner_started"]):

@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
         "show": lambda name: show(units, name),
         "is-active": lambda name: is_active(units, name),
         "start": units.start,
-        "stop": lambda name: (units.unit(name), units.stop(name, "--no-block" not in options))[1],
+        "stop": lambda name: units.stop(name, "--no-block" not in options),
     }
     if verb not in verbs:
         print(f"Unknown command verb '{verb}'.", file=sys.stderr)

@@ -102,6 +102,7 @@ class Units:
 
     def stop(self, name: str, block: bool = True) -> None:
         """TERM, wait, KILL; done when the unit is down, or at once without `block`."""
+        self.unit(name)
         pid = self.runner(name)
         if pid:
             os.kill(pid, signal.SIGTERM)
