@@ -106,7 +106,7 @@ def clean_copy() -> Iterator[tuple[Path, Path]]:
 
 @contextlib.contextmanager
 def temporary(prefix: str) -> Iterator[str]:
-    """A folder for what a stage keeps for a while. Servers that run as users of their own must get through it."""
+    """A folder like /tmp, open to the users that servers and scripts run as; what a killed test left in it goes with it."""
     with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
-        os.chmod(folder, 0o711)  # noqa: S103
+        os.chmod(folder, 0o1777)  # noqa: S103
         yield folder

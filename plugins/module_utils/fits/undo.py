@@ -34,7 +34,10 @@ class QueueStore(RowStore):
             raise FitsError("run %s was made on database %s, not on %s" % (header["undo_id"], header["database"], database))
         postgres = Postgres(dict(params, login_db=database), database)
         try:
-            super().__init__(postgres, read_schema(postgres).table(header["queue"]))
+            table = read_schema(postgres).table(header["queue"])
+            if not table.writable:
+                raise FitsError("the database user may not put rows of %s back: it needs SELECT, INSERT, UPDATE and DELETE on it" % table.name)
+            super().__init__(postgres, table)
         except Exception:
             postgres.close()
             raise

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
@@ -33,7 +34,7 @@ class ArgumentSpec:
 
     def to_kwargs(self) -> Mapping[str, Any]:
         return {
-            "argument_spec": self.options,
+            "argument_spec": deepcopy(self.options),  # AnsibleModule writes into defaults
             "mutually_exclusive": self.mutually_exclusive,
             "required_together": self.required_together,
             "required_one_of": self.required_one_of,

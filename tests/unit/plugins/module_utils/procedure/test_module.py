@@ -201,6 +201,11 @@ def test_defaults_are_taken(approved: str | None) -> None:
     assert (options.max_changes, options.lock_expiry, options.initiator, options.approved_plan) == (1000, 900.0, {}, approved)
 
 
+def test_a_module_does_not_write_into_the_group(directory: str) -> None:
+    run(Tidy(Shelf(START), {}), {"journal_dir": directory})
+    assert GUARDS.options["initiator"]["default"] == {}
+
+
 def test_groups_of_options_are_merged() -> None:
     one = ArgumentSpec({"a": {"type": "str"}}, [("a", "b")], [("a", "c")], [("a", "d")], [("a", "x", ["e"])], {"a": ["f"]})
     other = ArgumentSpec({"b": {"type": "int"}}, [("b", "c")], [], [], [], {"b": ["g"]})

@@ -15,7 +15,7 @@ from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.envelo
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.errors import JournalError, Refused, RunbookError
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.journal import DONE, SKIPPED, UNKNOWN, Journal, JournaledChange, Run
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.run import Result, shown
-from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.undo import Subject, Undo, matches, undo_factory
+from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.undo import Subject, Undo, matches
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -365,51 +365,3 @@ def test_the_run_is_not_pruned_while_it_is_undone(shelf: Shelf, directory: str) 
     run = mend(shelf, directory)
     engine(undo(shelf, directory, run.undo_id), directory, journal_keep_runs=0, journal_keep_days=0.0).run()
     assert run.undo_id in Journal(directory).ids()
-
-
-# -- from module parameters -------------------------------------------------------------------------------------------
-
-
-def parameters(directory: str, undo_id: str | None, *changes: int) -> dict[str, Any]:
-    return {"journal_dir": directory, "undo_id": undo_id, "changes": list(changes)}
-
-
-def test_factory_finds_the_store_also_of_an_undo(shelf: Shelf, directory: str) -> None:
-    asked = []
-
-    def store(params: Any, header: Any) -> Shelf:
-        asked.append((params["undo_id"], header["room"]))
-        return shelf
-
-    make = undo_factory({FIX: store})
-    run = mend(shelf, directory)
-    back = engine(make(parameters(directory, run.undo_id, 0)), directory).run()
-    assert shelf.things["cup"] == START["cup"]
-    engine(make(parameters(directory, back.undo_id)), directory).run()
-    assert shelf.things == END
-    assert asked == [(run.undo_id, "cellar"), (back.undo_id, "cellar")]
-
-
-def test_factory_refuses_before_a_server_is_asked(shelf: Shelf, directory: str) -> None:
-    def store(params: Any, header: Any) -> Shelf:
-        raise AssertionError
-
-    run = mend(shelf, directory)
-    with pytest.raises(JournalError, match="runs of shelf_tidy cannot be undone by this version; it undoes: a_fix, b_fix"):
-        undo_factory({"b_fix": store, "a_fix": store})(parameters(directory, run.undo_id))
-    with pytest.raises(JournalError, match="has no change 7"):
-        undo_factory({FIX: store})(parameters(directory, run.undo_id, 7))
-    with pytest.raises(JournalError, match="no run"):
-        undo_factory({FIX: store})(parameters(directory, "20260131T235959-fix-0123abcd"))
-    Path(directory).chmod(0o777)
-    with pytest.raises(JournalError, match="others may write"):
-        undo_factory({FIX: store})(parameters(directory, run.undo_id))
-
-
-def test_the_store_is_closed_if_it_can_be(shelf: Shelf, directory: str) -> None:
-    back = undo(shelf, directory, mend(shelf, directory).undo_id)
-    back.close()
-    closed = []
-    shelf.close = lambda: closed.append(True)  # type: ignore[attr-defined]
-    back.close()
-    assert closed == [True]
