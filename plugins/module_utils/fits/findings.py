@@ -85,7 +85,7 @@ def _worker_findings(state: QueueState, verdict: Verdict) -> List[Finding]:
 
 
 def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:2]) + (" and %d more files" % (len(names) - 2) if len(names) > 2 else "") if names else "no file name"
+    return ", ".join(names[:2]) + (" and %d more" % (len(names) - 2) if len(names) > 2 else "") if names else "no file name"
 
 
 def _errors(rows: Sequence[Judged]) -> List[str]:

@@ -61,7 +61,7 @@ def test_the_newest_error_is_in_the_sentence() -> None:
 
 def test_many_names_are_counted() -> None:
     rows = [b.row(b.INGEST_C, n, "failed", "f%d.fits" % n) for n in range(1, 6)]
-    assert "f1.fits, f2.fits and 3 more files" in told(b.state(b.INGEST_C, rows))["fits.ingest.failed"].summary
+    assert "f1.fits, f2.fits and 3 more" in told(b.state(b.INGEST_C, rows))["fits.ingest.failed"].summary
 
 
 def test_workers_and_constraints_are_told() -> None:
