@@ -43,9 +43,9 @@ options:
   conditions:
     description:
       - What to mend.
-      - V(failed) is tried again. Of several failures of one file, the newest is tried again and the others are removed.
+      - V(failed) is tried again. Of several failures of one file, the one queued last is tried again and the others are removed.
       - V(orphaned) is put back in line.
-      - V(twin) removes an orphaned or failed row when another row of the same file waits, so that the reset would collide.
+      - V(twin) removes an orphaned, failed or unpoppable row when another row of the same file waits, so that the reset would collide.
       - V(unpoppable) gets the values that the pop compares.
       - V(stale) is removed. The file was ingested after that failure.
     type: list
@@ -58,6 +58,13 @@ options:
         and is left alone.
     type: float
     default: 1.0
+  other_hosts_stopped:
+    description:
+      - States that no worker of this queue runs on any other host. Without it, a session on the database that comes from another
+        host and is not a tool that names itself counts as a worker, and rows in progress are not touched.
+      - Kept in the journal.
+    type: bool
+    default: false
 seealso:
   - module: fieldops.runbooks.fits_queue_info
   - module: fieldops.runbooks.runbook_undo
@@ -232,6 +239,7 @@ OPTIONS = ArgumentSpec(
         "filename": {"type": "list", "elements": "str", "default": []},
         "conditions": {"type": "list", "elements": "str", "default": ["failed", "orphaned"], "choices": list(REPAIRS)},
         "settle": {"type": "float", "default": 1.0},
+        "other_hosts_stopped": {"type": "bool", "default": False},
     }
 )
 

@@ -226,5 +226,5 @@ def test_a_read_only_role_cannot_spoil_anything(make_host: Callable[..., Host]) 
     host.root.write_file(NAME)
     real = host.ok(filename=NAME, login_user="fits_ro")
     assert real["changes"][0]["done"]
-    assert "may not do this" in host.undo(real["undo_id"], login_user="fits_ro")["msg"]
+    assert "may not put rows of ingestqueue back" in host.undo(real["undo_id"], login_user="fits_ro")["msg"]
     assert len(host.rows()) == 1

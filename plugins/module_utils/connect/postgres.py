@@ -99,8 +99,9 @@ class Postgres:
         return not self._connection.closed
 
     @property
-    def backend_pid(self) -> int:
-        return int(self._connection.info.backend_pid)
+    def server_version(self) -> int:
+        """As libpq gives it: 150004 for 15.4, 90624 for 9.6.24."""
+        return int(self._connection.server_version)
 
     def rows(self, statement: Any, values: Any = None) -> List[Tuple[Any, ...]]:
         """Run one statement and return all its rows. Values are always bound."""
@@ -143,7 +144,7 @@ class Transaction:
 
     def __init__(self, postgres: Postgres, read_only: bool) -> None:
         self._postgres = postgres
-        self._begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if read_only else "BEGIN"
+        self._begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if read_only else "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 
     def __enter__(self) -> Postgres:
         self._postgres.rows(self._begin)

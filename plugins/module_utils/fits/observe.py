@@ -18,6 +18,8 @@ from .tables import Schema, Table, read_schema
 from .workers import Places, Workers, gather, last_lines, live_workers
 
 DEFAULT_DATABASE = "fitsdata"
+_TOOLS = ("psql", "pg_dump", "pg_restore", "pg_basebackup", "pgAdmin", "DBeaver", "fieldops.runbooks")
+"""What names itself and takes no rows off a queue. A worker may be given any other name by its environment."""
 _LOOKS, _BETWEEN_LOOKS = 4, 0.6
 _SILENT = 5.0
 """An idle worker that has written nothing for so many seconds is one of B, which say it once: no look will tell more."""
@@ -42,6 +44,7 @@ class FitsHost:
 
     def __init__(self, params: Mapping[str, Any], statement_timeout: int = 60000) -> None:
         self.places = places(params)
+        self.others_stopped = bool(params.get("other_hosts_stopped"))
         self.timezone = local_timezone(override=params.get("timezone"))
         self.postgres = Postgres(params, DEFAULT_DATABASE, statement_timeout)
         try:
@@ -82,7 +85,7 @@ class FitsHost:
                 read[table.queue] = (reader.totals(names), reader.rows(names))
             clients = self.postgres.clients()
         after = live_workers(queues, self.places)
-        unknown = _unknown_clients(clients)
+        unknown = [] if self.others_stopped else unknown_clients(clients)
         return {
             table.queue: QueueState(
                 table,
@@ -120,12 +123,12 @@ def doubtful(state: QueueState) -> bool:
     return verdict.suspects > 0 and any((state.workers.last_lines[pid].age or 0.0) < _SILENT for pid in late)
 
 
-def _unknown_clients(clients: Sequence[Client]) -> List[str]:
-    """Other sessions that could be workers: not from this node, and without the name that tools give themselves.
+def unknown_clients(clients: Sequence[Client]) -> List[str]:
+    """Other sessions that could be workers: not from this node, and not a tool that names itself.
 
-    Upstream's services set no application_name, and a worker on another host that shares the database is no less live.
+    A worker on another host that shares the database is no less live.
     """
-    strangers = [client for client in clients if client.place != "here" and not client.application]
+    strangers = [client for client in clients if client.place != "here" and not client.application.startswith(_TOOLS)]
     if not strangers:
         return []
     where = sorted({client.address or "an address that this database user may not see" for client in strangers})

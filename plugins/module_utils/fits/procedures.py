@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Set
 
 from ..procedure.envelope import Change, Finding, Outcome
@@ -30,7 +31,7 @@ class QueueInfo(Check[FitsState]):
         self.names: Optional[Sequence[str]] = params["filename"] or None
         self.limit: int = params["max_entries"] or 10**9
         self.error_limit: int = params["max_errors"]
-        self.watch_seconds: float = params["watch"]
+        self.watch_seconds = _seconds("watch", params["watch"])
         self.host = FitsHost(params)
 
     def close(self) -> None:
@@ -85,7 +86,8 @@ class QueueReset(Procedure[FitsState]):
         self.queue: str = params["queue"]
         self.names: Optional[Sequence[str]] = params["filename"] or None
         self.conditions = tuple(params["conditions"])
-        self.settle: float = params["settle"]
+        self.settle = _seconds("settle", params["settle"])
+        self.others_stopped: bool = params["other_hosts_stopped"]
         self.host = FitsHost(params)
         self.known_pids: Set[int] = set()
 
@@ -136,7 +138,7 @@ class QueueReset(Procedure[FitsState]):
         return RowStore(self.host.postgres, table, self._recheck).apply(changes)
 
     def context(self) -> Mapping[str, Any]:
-        return {"database": self.host.postgres.database, "queue": self.queue}
+        return {"database": self.host.postgres.database, "queue": self.queue, "other_hosts_stopped": self.others_stopped, "places": asdict(self.host.places)}
 
     def _recheck(self, changes: Sequence[Change]) -> None:
         """Under the row locks: a worker that came up, or took one of these files, since the plan was made stops everything."""
@@ -151,6 +153,12 @@ class QueueReset(Procedure[FitsState]):
                 "a %s worker (pid %d) started, or took one of these files, while the queue was being mended; nothing was written."
                 " Stop the workers and run it again." % (self.queue, fresh[0])
             )
+
+
+def _seconds(name: str, value: float) -> float:
+    if not 0 <= value <= 600:
+        raise FitsError("%s must be 0 to 600 seconds, not %s" % (name, value))
+    return value
 
 
 def _was_in_progress(change: Change) -> bool:
@@ -176,7 +184,7 @@ def live_guard(state: QueueState, names: Optional[Sequence[str]]) -> List[Refusa
         Refusal(
             "live_worker",
             "a worker may be at work on %d rows in progress, first row %d (%s): %s" % (len(doubtful), doubtful[0].id, doubtful[0].filename, " ".join(reasons)),
-            "stop every worker of this queue (the playbook fits_%s_queue.yml does, and starts them again), or leave orphaned and twin out of conditions."
-            % state.table.queue,
+            "stop every worker of this queue (the playbook fits_%s_queue.yml stops and starts those of its hosts; for sessions of other hosts that are no"
+            " workers, or are stopped, other_hosts_stopped: true), or leave orphaned and twin out of conditions." % state.table.queue,
         )
     ]

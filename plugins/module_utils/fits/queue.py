@@ -25,10 +25,18 @@ CONDITIONS = ("pending", "deferred", "in_progress", "orphaned", "failed", "stale
 REPAIRS = ("failed", "orphaned", "twin", "unpoppable", "stale")
 LONG_AGO = "1970-01-01T00:00:00"
 _INSTRUCTIONS = (
-    "force", "force_md5", "header_fields", "md5_before_header", "md5_after_header", "reject_new",
+    "force", "force_md5", "header_fields", "md5_before_header", "md5_after_header",
     "md5_before_header_update", "md5_after_header_update", "header_update", "scavengeonly",
 )  # fmt: skip
 """Columns by which a row asks for more than plain processing: lost when the row is dropped for one that lacks them."""
+
+
+class Token(NamedTuple):
+    """The version in which a row was observed, and that of the row for which it makes way."""
+
+    version: str
+    survivor: Optional[int] = None
+    survivor_version: Optional[str] = None
 
 
 class Row(NamedTuple):
@@ -221,13 +229,15 @@ class _GroupPlanner:
         self.conditions = conditions
         self.broken = sorted((judged for judged in rows if judged.condition in _ORDER), key=self._rank)
         self.kept: List[Row] = [judged.row for judged in rows if judged.condition not in _ORDER]
-        self.standing: Dict[int, Row] = {judged.row.id: judged.row for judged in rows}
         self.changes: List[Change] = []
         self.left: List[Left] = []
 
-    def _rank(self, judged: Judged) -> Tuple[bool, int, int]:
-        """What is kept when only one can be: what is to be reset at all, an orphan before a failure, the newest of several."""
-        return (judged.condition not in self.conditions, _ORDER[judged.condition], -judged.row.id)
+    def _rank(self, judged: Judged) -> Tuple[bool, bool, int, int]:
+        """What is kept when only one can be: what is to be reset at all, what holds the key of a clean row already
+        (only its time keeps it from being popped), an orphan before a failure, the newest of several."""
+        row = judged.row
+        holds_key = row.inprogress is False and row.fail_value == (STAMP if self.table.stamped else False)
+        return (judged.condition not in self.conditions, not holds_key, _ORDER[judged.condition], -row.id)
 
     def run(self) -> None:
         for judged in self.broken:
@@ -241,20 +251,26 @@ class _GroupPlanner:
             self._drop(row, None, "the file was ingested after this failure: nothing is left to do for it")
 
     def _broken(self, judged: Judged) -> None:
-        row = judged.row
-        target = reset_image(self.table, row, judged.condition == "failed")
-        same = next((other for other in self.kept if _same_work(row, other)), None)
-        rival = same or next((other for other in self.kept if self._collide(target, row, other)), None)
+        row, rival = judged.row, self._rival(judged)
         wanted = judged.condition in self.conditions
         if rival is None:
             if wanted:
-                self._reset(row, target, judged.condition)
+                self._reset(judged)
         elif _same_work(row, rival):
             self._twin(row, rival, wanted)
-        elif "twin" in self.conditions and judged.condition == "orphaned" and not self._resets(rival):
+        elif clean(rival) and "twin" in self.conditions and judged.condition == "orphaned":
             self._drop(row, rival, _forced_out(self.table, row, rival))
         elif wanted:
-            self.left.append(Left(row, "row %d of the same file collides with it under a unique constraint: run again when that has been served" % rival.id))
+            then = "run again when that has been served" if clean(rival) else "that one must be mended with it"
+            self.left.append(Left(row, "row %d of the same file collides with it under a unique constraint: %s" % (rival.id, then)))
+
+    def _rival(self, judged: Judged) -> Optional[Row]:
+        """A row that stays and does the same work, or that a unique constraint would not allow beside this one once reset."""
+        target = reset_image(self.table, judged.row, judged.condition == "failed")
+        same = next((other for other in self.kept if _same_work(judged.row, other)), None)
+        gone = {change.before["id"] for change in self.changes if change.before is not None}
+        staying = [other.row for other in self.broken if other.condition not in self.conditions and other.row.id not in gone | {judged.row.id}]
+        return same or next((other for other in self.kept + staying if self._collide(target, judged.row, other)), None)
 
     def _twin(self, row: Row, rival: Row, wanted: bool) -> None:
         if self._resets(rival):
@@ -269,15 +285,17 @@ class _GroupPlanner:
         """Whether the rival waits only because this plan puts it back in line."""
         return any(change.after is not None and change.after["id"] == rival.id for change in self.changes)
 
-    def _reset(self, row: Row, target: Image, condition: str) -> None:
-        before = image_of(self.table, row)
-        self.changes.append(Change("reset", subject_of(self.table, row), before, target, _RESET_REASONS[condition], token=row.version))
+    def _reset(self, judged: Judged) -> None:
+        row, target = judged.row, reset_image(self.table, judged.row, judged.condition == "failed")
+        reason = _RESET_REASONS[judged.condition]
+        self.changes.append(Change("reset", subject_of(self.table, row), image_of(self.table, row), target, reason, token=Token(row.version)))
         self.kept.append(row._replace(inprogress=False, failed=False, unpoppable=False, due=True, fail_value=target[_fail_column(self.table)]))
 
     def _drop(self, row: Row, survivor: Optional[Row], reason: str) -> None:
         lost = lost_instructions(row, survivor)
         loss = "%s of %s row %d" % (" and ".join(lost), self.table.queue, row.id) if lost else ""
-        self.changes.append(Change("remove", subject_of(self.table, row), row.full, None, reason, data_loss=loss, token=row.version))
+        token = Token(row.version, survivor.id if survivor else None, survivor.version if survivor else None)
+        self.changes.append(Change("remove", subject_of(self.table, row), row.full, None, reason, data_loss=loss, token=token))
 
     def _collide(self, target: Image, row: Row, other: Row) -> bool:
         """Would the row, once reset, violate a unique constraint with the other as it stands? NULLs never collide."""
@@ -323,9 +341,9 @@ def _same_work(row: Row, other: Row) -> bool:
 
 def lost_instructions(row: Row, survivor: Optional[Row]) -> List[str]:
     """Names of what a dropped row asks for and the surviving one does not."""
-    if survivor is None or not row.full:
+    if not row.full:
         return []
-    other = survivor.full or {}
+    other = (survivor.full if survivor else None) or {}
     return [name for name in _INSTRUCTIONS if row.full.get(name) and row.full.get(name) != other.get(name)]
 
 

@@ -9,20 +9,20 @@ also C's mark for "not failed".
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from ..connect.postgres import Postgres, PostgresError, comma, compose, identifier, json_value, raw
 from ..procedure.envelope import Change, Image, Outcome
 from ..procedure.undo import Store
 from .errors import FitsError
-from .queue import Row, Totals
+from .queue import Row, Token, Totals
 from .tables import STAMP, Schema, Table
 
 _AGGREGATE = """
 SELECT count(*),
        count(*) FILTER (WHERE plain AND due),
        count(*) FILTER (WHERE plain AND NOT due),
-       extract(epoch FROM {now} - min(added) FILTER (WHERE plain))::float8
+       extract(epoch FROM {now} - min(added) FILTER (WHERE plain AND isfinite(added)))::float8
   FROM (SELECT {added} AS added, {plain} AS plain, {due} AS due FROM {table} q WHERE {wanted}) AS s
 """
 
@@ -31,7 +31,7 @@ WITH errors AS ({errors})
 SELECT q.id, q.xmin::text, q.{group}, {filename}, {path}, {destination}, q.inprogress, {failed}, {unpoppable}, {due},
        {fail_value}, {after}, {added_text}, {added_usable}, {backed_off},
        coalesce({failed_time} < done.entrytime, false),
-       extract(epoch FROM {now} - {added})::float8, ({failed_time})::timestamptz(0)::text, {error},
+       CASE WHEN isfinite({added}) THEN extract(epoch FROM {now} - {added})::float8 END, ({failed_time})::timestamptz(0)::text, {error},
        CASE WHEN count(*) OVER (PARTITION BY q.{group}) > 1 OR {failed_time} < done.entrytime THEN to_jsonb(q) END
   FROM {table} q LEFT JOIN (SELECT DISTINCT q.{group} AS g FROM {table} q WHERE NOT {plain}) AS odd ON odd.g = q.{group}
        LEFT JOIN errors ON {failed} AND errors.filename = {filename}
@@ -132,9 +132,8 @@ def _parts(schema: Schema, table: Table) -> Dict[str, Any]:
         failed_time = "(CASE WHEN %s THEN q.fail_dt AT TIME ZONE %%(timezone)s END)" % failed
     else:
         failed, unpoppable = "(q.failed IS TRUE)", "(q.failed IS NULL OR q.inprogress IS NULL OR %s)" % infinite
-        # A and B keep no time of failure on the row: the newest queue error, else the time of queueing, is the best there is.
-        queued = "q.added AT TIME ZONE %s" % ("%(timezone)s" if table.added_is_local else "'UTC'") if has("added") else "NULL"
-        failed_time = "(CASE WHEN q.failed THEN coalesce(errors.added AT TIME ZONE %%(timezone)s, %s) END)" % queued
+        # A and B keep no time of failure on the row: the newest queue error is the only one that proves anything.
+        failed_time = "(CASE WHEN q.failed THEN errors.added AT TIME ZONE %(timezone)s END)"
     operator = "<=" if table.after_inclusive else "<"
     due = "coalesce(q.after %s %s, false)" % (operator, local_now if table.after_is_local else utc_now) if has("after") else "true"
     added_clock = local_now if table.added_is_local else utc_now
@@ -180,14 +179,13 @@ class RowStore(Store):
 
     def read(self, changes: Sequence[Change]) -> List[Tuple[Optional[Image], Any]]:
         statement = compose("SELECT q.id, to_jsonb(q), q.xmin::text FROM {table} q WHERE q.id = ANY (%(ids)s)", table=identifier(self.table.name))
-        found = {row[0]: (row[1], row[2]) for row in self.postgres.rows(statement, {"ids": [_id(change) for change in changes]})}
+        found = {row[0]: (row[1], Token(row[2])) for row in self.postgres.rows(statement, {"ids": [_id(change) for change in changes]})}
         return [found.get(_id(change), (None, None)) for change in changes]
 
     def apply(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         try:
             with self.postgres.transaction():
-                locked = self._lock(changes)
-                ready = [change for change in changes if change.before is None or _id(change) in locked]
+                ready = self._lock(changes)
                 if self.recheck is not None:
                     self.recheck(ready)
                 self._delete([_id(change) for change in ready if change.after is None])
@@ -197,22 +195,27 @@ class RowStore(Store):
             if exc.sqlstate.startswith("23"):
                 raise FitsError("the queue changed while it was being mended, and nothing was written (%s). Run it again." % exc) from exc
             raise
-        gone = Outcome(False, "the row was taken, changed or removed since it was read: left alone")
+        gone = Outcome(False, "the row, or the one that it makes way for, was taken, changed or removed since it was read: left alone")
         made = {id(change) for change in ready}
         return [Outcome(True) if id(change) in made else gone for change in changes]
 
-    def _lock(self, changes: Sequence[Change]) -> set[int]:
-        """Lock the rows that are still as they were observed; one that another session has locked is left alone."""
-        kept = [change for change in changes if change.before is not None]
-        if not kept:
-            return set()
-        statement = compose(
-            "SELECT q.id FROM {table} q JOIN unnest(%(ids)s::int8[], %(versions)s::text[]) AS p(id, v)"
-            " ON q.id = p.id AND q.xmin::text = p.v ORDER BY q.id FOR UPDATE OF q SKIP LOCKED",
-            table=identifier(self.table.name),
-        )
-        rows = self.postgres.rows(statement, {"ids": [_id(change) for change in kept], "versions": [change.token for change in kept]})
-        return {row[0] for row in rows}
+    def _lock(self, changes: Sequence[Change]) -> List[Change]:
+        """Lock the rows that are still as they were observed, and those for which others make way.
+
+        A row that another session has locked is left alone, and so is one whose survivor is not there to be kept.
+        """
+        wanted = {_id(change): change.token.version for change in changes if change.before is not None}
+        wanted.update((change.token.survivor, change.token.survivor_version) for change in changes if change.before is not None and change.token.survivor)
+        locked: Set[int] = set()
+        if wanted:
+            statement = compose(
+                "SELECT q.id FROM {table} q JOIN unnest(%(ids)s::int8[], %(versions)s::text[]) AS p(id, v)"
+                " ON q.id = p.id AND q.xmin::text = p.v ORDER BY q.id FOR UPDATE OF q SKIP LOCKED",
+                table=identifier(self.table.name),
+            )
+            rows = self.postgres.rows(statement, {"ids": list(wanted), "versions": list(wanted.values())})
+            locked = {row[0] for row in rows}
+        return [change for change in changes if change.before is None or {_id(change), change.token.survivor or _id(change)} <= locked]
 
     def _delete(self, ids: Sequence[int]) -> None:
         if ids:
@@ -228,8 +231,10 @@ class RowStore(Store):
 
     def _insert(self, images: Sequence[Any]) -> None:
         if images:
-            statement = "INSERT INTO {table} SELECT * FROM jsonb_populate_recordset(NULL::{table}, %(images)s)"
-            self.postgres.rows(compose(statement, table=identifier(self.table.name)), {"images": json_value(list(images))})
+            # An id that the server generates must come back as it was; servers before 10 have no such columns.
+            overriding = raw("OVERRIDING SYSTEM VALUE" if self.postgres.server_version >= 100000 else "")
+            statement = "INSERT INTO {table} {overriding} SELECT * FROM jsonb_populate_recordset(NULL::{table}, %(images)s)"
+            self.postgres.rows(compose(statement, table=identifier(self.table.name), overriding=overriding), {"images": json_value(list(images))})
 
 
 def _id(change: Change) -> int:

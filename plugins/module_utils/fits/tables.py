@@ -37,7 +37,7 @@ SELECT c.relname,
          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
        (SELECT json_agg((SELECT json_agg(a.attname ORDER BY a.attnum) FROM pg_attribute a
                           WHERE a.attrelid = c.oid AND a.attnum = ANY (i.indkey::int2[])))
-          FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND NOT i.indisprimary AND i.indpred IS NULL),
+          FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND NOT i.indisprimary AND i.indpred IS NULL AND i.indexprs IS NULL),
        has_table_privilege(c.oid, 'SELECT'),
        has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE') AND has_table_privilege(c.oid, 'INSERT')
   FROM pg_class c
@@ -121,7 +121,7 @@ def read_schema(postgres: Postgres) -> Schema:
     if schema is None:
         raise FitsError(
             "database %s is not a FITS Storage database: it has no table ingestqueue with the columns filename, inprogress and"
-            " fail_dt (generation C) or failed (A, B). Pass login_db." % postgres.database
+            " fail_dt (generation C) or failed (A, B). Pass login_db, or a login_user whose search_path has its schema." % postgres.database
         )
     return schema
 

@@ -10,10 +10,14 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..connect.postgres import Postgres, compose, identifier, raw
 from ..procedure.envelope import Change, Image, Outcome
+from ..procedure.errors import Refusal
 from ..procedure.undo import Store
 from .errors import FitsError
+from .observe import unknown_clients
+from .queue import Token
 from .rows import RowStore
 from .tables import read_schema
+from .workers import Places, Workers, gather, live_workers, script_name
 
 _ADDED = """
 SELECT w.n, q.id, to_jsonb(q), q.xmin::text
@@ -32,18 +36,43 @@ class QueueStore(RowStore):
         database = params.get("login_db") or header["database"]
         if database != header["database"]:
             raise FitsError("run %s was made on database %s, not on %s" % (header["undo_id"], header["database"], database))
+        self.places = Places(**header.get("places", {}))
+        self.others_stopped = bool(header.get("other_hosts_stopped"))
         postgres = Postgres(dict(params, login_db=database), database)
         try:
             table = read_schema(postgres).table(header["queue"])
             if not table.writable:
                 raise FitsError("the database user may not put rows of %s back: it needs SELECT, INSERT, UPDATE and DELETE on it" % table.name)
-            super().__init__(postgres, table)
+            super().__init__(postgres, table, self._recheck)
         except Exception:
             postgres.close()
             raise
 
     def close(self) -> None:
         self.postgres.close()
+
+    def guards(self, plan: Sequence[Change]) -> List[Refusal]:
+        """A row in progress looks the same whether an undo put it there or a worker took it since."""
+        workers = self._workers() if any(_busy(change) for change in plan) else Workers()
+        if not workers.may_be_live:
+            return []
+        who = ["%s running (pid %d)" % (script_name(self.table.queue), process.pid) for process in workers.live] + list(workers.unknown)
+        reason = "rows of this run are in progress, and a worker may have taken them since: %s." % "; ".join(who)
+        return [Refusal("live_worker", reason, "stop every worker of this queue; or run fits_queue_reset, which tells an orphan from a row at work.")]
+
+    def _recheck(self, changes: Sequence[Change]) -> None:
+        if any(_busy(change) for change in changes) and self._workers().live:
+            raise FitsError("a %s worker started while the run was being undone; nothing was written" % self.table.queue)
+
+    def _workers(self) -> Workers:
+        """As the fix saw them: its places are in the run's header."""
+        clients = self.postgres.clients()
+        seen = live_workers([self.table.queue], self.places)[self.table.queue]
+        return gather(self.table.queue, self.places, seen, {}, clients, [] if self.others_stopped else unknown_clients(clients))
+
+
+def _busy(change: Change) -> bool:
+    return bool(change.before and change.before.get("inprogress"))
 
 
 class EnqueueStore(QueueStore):
@@ -95,7 +124,7 @@ class EnqueueStore(QueueStore):
     def _named(change: Change) -> Change:
         if change.before is not None and "id" not in change.before and change.token is not None:
             row_id, version = change.token
-            return replace(change, before=dict(change.before, id=row_id), token=version)
+            return replace(change, before=dict(change.before, id=row_id), token=Token(version))
         return change
 
 

@@ -114,8 +114,19 @@ def is_worker(process: Process, queue: str, places: Places) -> bool:
     if places.worker_user and process.owner != places.worker_user:
         return False
     if places.scripts_dir:
-        return os.path.dirname(os.path.realpath(script)) == os.path.realpath(places.scripts_dir)
+        folder = _folder(process, script)
+        return folder is None or folder == os.path.realpath(places.scripts_dir)
     return True
+
+
+def _folder(process: Process, script: str) -> Optional[str]:
+    """Where a script lies; ``None`` when it was named relative to a directory that cannot be seen."""
+    if not os.path.isabs(script):
+        try:
+            script = os.path.join(os.readlink("/proc/%d/cwd" % process.pid), script)
+        except OSError:
+            return None
+    return os.path.dirname(os.path.realpath(script))
 
 
 def live_workers(queues: Sequence[str], places: Places) -> Dict[str, List[Process]]:
@@ -203,7 +214,7 @@ def _read_log(path: str, pids: set[int], last: Dict[int, LogLine]) -> None:
     for line in lines:
         newest = _note(last, line, pids) or newest
     if newest in last and lines and _LOG_LINE.match(lines[-1]):
-        last[newest] = replace(last[newest], age=max(0.0, age))
+        last[newest] = replace(last[newest], age=age if age >= 0 else None)
 
 
 def _note(last: Dict[int, LogLine], line: str, pids: set[int]) -> Optional[int]:

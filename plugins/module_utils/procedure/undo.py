@@ -27,6 +27,10 @@ class Store(ABC):
     def read(self, changes: Sequence[Change]) -> List[Tuple[Optional[Image], Any]]:
         """The subject of each change as it is now, with its version token; image ``None`` where it is gone."""
 
+    def guards(self, plan: Sequence[Change]) -> List[Refusal]:
+        """Refusals that only this system knows."""
+        return []
+
     @abstractmethod
     def apply(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         """Move each subject from ``before`` to ``after`` if it is still at ``token``; all in one stroke."""
@@ -158,7 +162,7 @@ class Undo(Procedure[UndoState]):
         free = _free(standing)
         more = " (the first 20 of %d; the finding has them all)" % len(free) if len(free) > 20 else ""
         rest = "undo only others: changes: %s%s." % (free[:20], more) if free else "nothing; the rest cannot be undone."
-        refusals = []
+        refusals = self.store.guards(plan)
         if changed:
             refusals.append(Refusal("changed_since", _told(changed), rest))
         if final:

@@ -45,8 +45,8 @@ def wait_until_idle(connection: Any, queue: str, timeout: float = 30.0, stuck: I
     busy = f"SELECT id FROM {{table}} WHERE inprogress AND ({not_failed})"
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
+        waiting = table.candidates()  # first: what is taken in between is in progress then
         in_progress = {row["id"] for row in table.fetch(busy)}
-        waiting = table.candidates()
         table.commit()
         if not waiting and not in_progress - set(stuck):
             return True

@@ -53,6 +53,7 @@ def row(table: Table, number: int, kind: str = "clean", filename: str = "N202008
         "failed": {"failed": True, "fail_value": failed},
         "stale": {"failed": True, "fail_value": failed, "ingested_later": True},
         "null": {"unpoppable": True, "fail_value": None},
+        "late": {"unpoppable": True, "fail_value": never, "after": None, "due": False},
         "infinity": {"unpoppable": True, "fail_value": "infinity" if table.stamped else None},
         "both": {"inprogress": True, "failed": True, "fail_value": failed},
     }[kind]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.postgres import Client
 from ansible_collections.fieldops.runbooks.plugins.module_utils.fits.findings import diagnose_queue, queue_facts
-from ansible_collections.fieldops.runbooks.plugins.module_utils.fits.observe import _unknown_clients
+from ansible_collections.fieldops.runbooks.plugins.module_utils.fits.observe import unknown_clients
 from ansible_collections.fieldops.runbooks.plugins.module_utils.fits.procedures import live_guard, moves
 from ansible_collections.fieldops.runbooks.plugins.module_utils.fits.queue import judge
 from ansible_collections.fieldops.runbooks.plugins.module_utils.fits.workers import LockFile, LogLine, Workers
@@ -123,4 +123,4 @@ def test_what_refuses_while_workers_live(workers: Any, names: Any, refused: bool
     [("here", "", False), ("elsewhere", "", True), ("unknown", "", True), ("elsewhere", "psql", False)],
 )
 def test_sessions_that_may_be_workers_elsewhere(place: str, application: str, doubt: bool) -> None:
-    assert bool(_unknown_clients([Client(1, "fitsdata", application, "192.0.2.1", place)])) is doubt
+    assert bool(unknown_clients([Client(1, "fitsdata", application, "192.0.2.1", place)])) is doubt

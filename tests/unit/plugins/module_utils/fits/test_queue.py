@@ -162,6 +162,8 @@ def test_default_conditions_do_not_touch_twins() -> None:
         # Export C has no path in its constraint.
         (b.EXPORT_C, [("orphan", ""), ("clean", "sub")], [("remove", 1)]),
         (b.INGEST_C, [("null", ""), ("infinity", "sub")], [("reset", 2), ("reset", 1)]),
+        # A row that is never popped because of its time holds the key that the failed one would get.
+        (b.INGEST_C, [("late", ""), ("failed", "")], [("reset", 1), ("remove", 2)]),
         (b.INGEST_C, [("stale", "")], [("remove", 1)]),
         (b.EXPORT_B, [("both", "")], [("reset", 1)]),
     ],
@@ -169,6 +171,13 @@ def test_default_conditions_do_not_touch_twins() -> None:
 def test_plan_for_one_file(table: Any, rows: Any, expected: Any) -> None:
     state = b.state(table, [b.row(table, n, kind, path=path) for n, (kind, path) in enumerate(rows, 1)])
     assert plan(state) == expected
+
+
+def test_a_row_waits_for_another_that_this_plan_does_not_mend() -> None:
+    state = b.state(b.INGEST_C, [b.row(b.INGEST_C, 1, "late"), b.row(b.INGEST_C, 2, "failed")])
+    changes, left = plan_reset(state, ("failed", "orphaned"))
+    assert changes == []
+    assert [(each.row.id, "must be mended with it" in each.why) for each in left] == [(2, True)]
 
 
 def test_destinations_are_different_work() -> None:
@@ -210,7 +219,7 @@ def test_subject(changes: Any, expected: str) -> None:
 
 # -- properties --------------------------------------------------------------------------------------------------------
 
-kinds = st.sampled_from(("clean", "orphan", "failed", "stale", "null", "infinity", "both"))
+kinds = st.sampled_from(("clean", "orphan", "failed", "stale", "null", "late", "infinity", "both"))
 
 
 @st.composite
@@ -225,7 +234,6 @@ def queues(draw: Any) -> QueueState:
             draw(kinds),
             draw(st.sampled_from(("a.fits", "b.fits"))),
             draw(st.sampled_from(("", "sub"))),
-            due=draw(st.booleans()),
             backed_off=draw(st.booleans()),
             force=draw(st.booleans()),
         )
@@ -241,7 +249,7 @@ wanted_conditions = st.sets(st.sampled_from(REPAIRS)).map(lambda chosen: tuple(s
 
 
 @given(queues(), wanted_conditions)
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=1500, deadline=None)
 def test_a_plan_carried_out_leaves_an_empty_plan(state: QueueState, wanted: Any) -> None:
     changes, _left = plan_reset(state, wanted)
     after = b.applied(state, changes)
@@ -249,14 +257,14 @@ def test_a_plan_carried_out_leaves_an_empty_plan(state: QueueState, wanted: Any)
 
 
 @given(queues(), wanted_conditions)
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=1500, deadline=None)
 def test_a_plan_collides_with_nothing(state: QueueState, wanted: Any) -> None:
     after = b.applied(state, plan_reset(state, wanted)[0])
     assert b.collisions(state.table, after.rows) == []
 
 
 @given(queues(), wanted_conditions)
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=1500, deadline=None)
 def test_healthy_rows_are_never_touched(state: QueueState, wanted: Any) -> None:
     healthy = {judged.row.id for judged in judge(state).judged if judged.condition in ("pending", "deferred", "in_progress", "starved")}
     ids = [change.before["id"] for change in plan_reset(state, wanted)[0] if change.before]
