@@ -15,6 +15,8 @@ description:
     where anything was changed since, the undo is refused as a whole, naming what is in the way.
   - Works for runs that were killed half way as well. What they did is found by looking.
   - Is itself planned, guarded and journaled, so an undo can be undone.
+  - A queue row that is in progress looks the same whether an undo put it there or a worker took it since. It is taken back only
+    when no worker can be on it, with the evidence that M(fieldops.runbooks.fits_queue_info) gathers, where the run gathered it.
 author: fieldops.runbooks contributors (@fieldops)
 extends_documentation_fragment:
   - fieldops.runbooks.postgres

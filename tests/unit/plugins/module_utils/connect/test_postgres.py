@@ -123,7 +123,8 @@ def test_a_transaction_commits_or_rolls_back() -> None:
     with Transaction(done, read_only=True):  # type: ignore[arg-type]
         pass
     assert done.asked == ["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "COMMIT"]
-    for failing, alive, asked in (("", True, ["BEGIN", "ROLLBACK"]), ("ROLLBACK", True, ["BEGIN", "ROLLBACK"]), ("", False, ["BEGIN"])):
+    begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+    for failing, alive, asked in (("", True, [begin, "ROLLBACK"]), ("ROLLBACK", True, [begin, "ROLLBACK"]), ("", False, [begin])):
         broken = Recorder(failing, alive)
         with pytest.raises(KeyError, match="first"), Transaction(broken, read_only=False):  # type: ignore[arg-type]
             raise KeyError("first")
