@@ -26,6 +26,7 @@ from contenders import CONTENDERS, Contender, Place, Step, Steps, WrongAnswer
 from databases import Template, ask, copied, digest, fill
 from lab import pg_binaries
 from lab.fits.schema import OWNER
+from lab.keeper import keeper
 from lab.pg import Postgres
 from lab.statements import StatementLog
 from measure import CommandFailed, run
@@ -170,6 +171,7 @@ def main() -> int:
     options = arguments()
     collections = community.fetch()
     with tempfile.TemporaryDirectory(prefix="fieldops-bench-") as work, Postgres(fsync=True, major=MAJOR) as server:
+        keeper().watch_directory(work)  # also when this run is killed
         before = os.getloadavg()[0]
         bench = Bench(server, Path(work), collections)
         try:
