@@ -28,13 +28,15 @@ def test_what_is_kept(node: Node) -> None:
     before = node.rows()
     result = node.fixed(login_password="geheim-4711", initiator={"user": "operator", "job_id": "815"})
     [run] = node.history()["runs"]
+    places = run["context"].pop("places")
+    assert sorted(places) == ["lockfile_dir", "log_dir", "scripts_dir", "worker_user"]
     assert {name: run[name] for name in ("undo_id", "fix", "status", "error", "total", "context", "plan_sha256")} == {
         "undo_id": result["undo_id"],
         "fix": "fits_queue_reset",
         "status": "ok",
         "error": "",
         "total": 3,
-        "context": {"database": node.database, "queue": "ingest"},
+        "context": {"database": node.database, "queue": "ingest", "other_hosts_stopped": False},
         "plan_sha256": result["plan_sha256"],
     }
     assert (run["who"]["user"], run["who"]["job_id"]) == ("operator", "815")
