@@ -1,0 +1,305 @@
+# Copyright (c) 2026, the fieldops.runbooks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""HTTP questions to a server: one time limit for all of it, whatever the server does, and an answer instead of an exception.
+
+The environment has no say: a proxy would answer for itself, and what is asked here is whether this node gets an answer from that server.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import re
+import socket
+import ssl
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, Dict, Mapping, Optional, Tuple
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
+
+from .dial import Deadline, Failure, dial, dial_unix, explain, place, secure
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+_PORTS = {"http": 80, "https": 443}
+_REDIRECTS = (301, 302, 303, 307, 308)
+_PIECE = 16384
+_USERINFO = re.compile(r"(//)[^/?#]*@")
+_ASCII = "".join(map(chr, range(33, 127)))
+_PRIVATE = ("authorization", "cookie", "proxy-authorization")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of a question. ``kind`` is empty when an HTTP answer came, whatever its status.
+
+    Else it is one of refused, timeout, dns, tls, closed, protocol, unreachable, bad_url, bad_request, redirects, and ``error`` says it in
+    one phrase. An answer that broke off has its status, its headers and what came of its body.
+    """
+
+    url: str
+    status: Optional[int] = None
+    body: bytes = b""
+    truncated: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    kind: str = ""
+    error: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return not self.kind and self.status is not None and 200 <= self.status < 300
+
+    def json(self) -> Any:
+        """The body as JSON; ValueError when it is none, or not all of it is there."""
+        if self.kind or self.truncated:
+            raise ValueError(self.error or "the answer is longer than the %d bytes that were read" % len(self.body))
+        return json.loads(self.body.decode("utf-8"))
+
+
+@dataclass(frozen=True)
+class _Question:
+    method: str
+    body: Optional[bytes]
+    headers: Mapping[str, str]
+    limit: int
+    verify: bool
+    ca_cert: Optional[str]
+    address: Optional[str]
+    unix_socket: Optional[str]
+
+    def redirected(self, status: int, old: SplitResult, new: SplitResult) -> _Question:
+        """The same question for where a redirect leads: what was meant for one server only does not go to another."""
+        asked = self
+        if status == 303 or (status in (301, 302) and self.method == "POST"):
+            asked = replace(asked, method="HEAD" if self.method == "HEAD" else "GET", body=None)
+        if new.hostname != old.hostname:
+            asked = replace(asked, address=None)
+        if (new.scheme, new.hostname, new.port) != (old.scheme, old.hostname, old.port):
+            asked = replace(asked, headers={name: value for name, value in self.headers.items() if name.lower() not in (*_PRIVATE, "host")})
+        return asked
+
+
+def ask(
+    url: str,
+    method: str = "GET",
+    body: Optional[bytes] = None,
+    headers: Mapping[str, str] = NO_HEADERS,
+    timeout: float = 10.0,
+    limit: int = 65536,
+    verify: bool = True,
+    ca_cert: Optional[str] = None,
+    address: Optional[str] = None,
+    follow: int = 3,
+    unix_socket: Optional[str] = None,
+) -> Answer:
+    """Ask a server, for ``timeout`` seconds in all; never raises for what a server or a network does.
+
+    With ``ca_cert`` only the authorities in that file are trusted. ``address`` is connected to in place of the host in the URL, whose name
+    is still the one that is asked for and verified. Up to ``follow`` redirects are followed, none from https to http; with 0 the redirect is the answer.
+    """
+    deadline = Deadline(timeout)
+    question = _Question(method, body, headers, limit, verify, ca_cert, address, unix_socket)
+    answer = Answer(_shown(url))
+    try:
+        parts = _split(url)
+        for left in range(follow, -1, -1):
+            answer = _exchange(parts, question, deadline)
+            if not follow or answer.kind or answer.status not in _REDIRECTS or "location" not in answer.headers:
+                break
+            if not left:
+                raise Failure("redirects", "%s redirects more often than %d times" % (_shown(url), follow))
+            target = _redirect(parts, answer.headers["location"], question)
+            question, parts = question.redirected(answer.status, parts, target), target
+    except Failure as failure:
+        answer = replace(answer, kind=failure.kind, error=failure.text)
+    return replace(answer, seconds=deadline.elapsed())
+
+
+def connects(host: str, port: int, timeout: float = 5.0) -> Tuple[bool, str, float]:
+    """Whether a TCP connection can be made; else why not, as the kinds of an answer; and the seconds it took."""
+    deadline = Deadline(timeout)
+    kind = ""
+    try:
+        dial(host, port, deadline).close()
+    except Failure as failure:
+        kind = failure.kind
+    return not kind, kind, deadline.elapsed()
+
+
+def _shown(url: str) -> str:
+    """A URL without the credentials that do not belong there."""
+    return _USERINFO.sub(r"\1********@", url)
+
+
+def _split(url: str) -> SplitResult:
+    """The parts of a URL that can be asked for."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as exc:
+        raise Failure("bad_url", "%s is no URL: %s" % (_shown(url), exc)) from exc
+    if parts.scheme not in _PORTS:
+        raise Failure("bad_url", "%s begins neither with http:// nor with https://" % _shown(url))
+    if any(char <= " " or char == "\x7f" for char in url):
+        raise Failure("bad_url", "%r contains blanks or control characters, which a URL spells %%20 and the like" % _shown(url))
+    if not parts.hostname or port == 0:
+        raise Failure("bad_url", "%s names no host that could be asked" % _shown(url))
+    if "@" in parts.netloc:
+        raise Failure("bad_url", "%s has credentials in it, which would be seen in logs: give them as a header" % _shown(url))
+    return parts
+
+
+def _redirect(parts: SplitResult, location: str, question: _Question) -> SplitResult:
+    old = parts.geturl()
+    try:
+        # Headers were read as Latin-1; most servers send UTF-8.
+        target = _split(urljoin(old, quote(location.encode("latin-1"), safe=_ASCII)))
+    except (Failure, ValueError) as exc:
+        raise Failure("redirects", "%s redirects to what cannot be asked: %s" % (old, exc)) from exc
+    if parts.scheme == "https" and target.scheme == "http":
+        raise Failure("redirects", "%s redirects from https to http, which is not followed" % old)
+    if question.unix_socket and target.netloc != parts.netloc:
+        raise Failure("redirects", "%s redirects to another server, which is not behind %s" % (old, question.unix_socket))
+    return target
+
+
+def _exchange(parts: SplitResult, question: _Question, deadline: Deadline) -> Answer:
+    """One question, one answer."""
+    answer = Answer(parts.geturl())
+    where = question.unix_socket or place(question.address or parts.hostname or "", parts.port or _PORTS[parts.scheme])
+    body = bytearray()
+    try:
+        with closing(_open(parts, question, where, deadline)) as sock:
+            response = _send(_Timed(sock, deadline), parts, question)
+            answer = replace(answer, status=response.status, headers=_headers(response))
+            _read(response, body, question.limit, where)
+    except Failure as failure:
+        answer = replace(answer, kind=failure.kind, error=failure.text)
+    except (http.client.RemoteDisconnected, http.client.IncompleteRead):
+        what = "without an answer" if answer.status is None else "in the middle of its answer"
+        answer = replace(answer, kind="closed", error="%s closed the connection %s" % (where, what))
+    except http.client.HTTPException as exc:
+        answer = replace(answer, kind="protocol", error="%s does not answer with valid HTTP: %s" % (where, _reason(exc)))
+    except (OSError, ValueError) as exc:
+        why = explain(exc, where, deadline)
+        if why.kind == "timeout" and answer.status is not None:
+            why = Failure("timeout", "%s did not end its answer within %g s" % (where, deadline.seconds))
+        answer = replace(answer, kind=why.kind, error=why.text)
+    return replace(answer, body=bytes(body[: question.limit]), truncated=len(body) > question.limit)
+
+
+def _reason(exc: http.client.HTTPException) -> str:
+    """What was wrong, safe to print and no longer than a line."""
+    text = "bad status line %s" % exc if isinstance(exc, http.client.BadStatusLine) else str(exc) or type(exc).__name__
+    return "".join(char if char.isprintable() else "?" for char in text)[:120]
+
+
+def _headers(response: http.client.HTTPResponse) -> Dict[str, str]:
+    found: Dict[str, str] = {}
+    for name, value in response.getheaders():
+        key = name.lower()
+        found[key] = "%s, %s" % (found[key], value) if key in found else value
+    return found
+
+
+def _open(parts: SplitResult, question: _Question, where: str, deadline: Deadline) -> socket.socket:
+    host = parts.hostname or ""
+    port = parts.port or _PORTS[parts.scheme]
+    context = _context(question) if parts.scheme == "https" else None
+    sock = dial_unix(question.unix_socket, deadline) if question.unix_socket else dial(question.address or host, port, deadline)
+    if context is None:
+        return sock
+    try:
+        return secure(sock, context, host, where, deadline)
+    except Failure:
+        sock.close()
+        raise
+
+
+def _context(question: _Question) -> ssl.SSLContext:
+    return trust(question.ca_cert) if question.verify else no_trust()
+
+
+def trust(ca_cert: Optional[str] = None) -> ssl.SSLContext:
+    """TLS that verifies, by the authorities that this node trusts, or only by those in a file."""
+    try:
+        return ssl.create_default_context(cafile=ca_cert)
+    except (OSError, ValueError) as exc:
+        reason = "there is no certificate in it" if isinstance(exc, (ssl.SSLError, ValueError)) else exc.strerror
+        raise Failure("tls", "the authorities in %s cannot be read: %s" % (ca_cert, reason)) from exc
+
+
+def no_trust() -> ssl.SSLContext:
+    """TLS with whoever answers."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _send(sock: _Timed, parts: SplitResult, question: _Question) -> http.client.HTTPResponse:
+    path = quote(parts.path or "/", safe=_ASCII) + ("?" + quote(parts.query, safe=_ASCII) if parts.query else "")
+    own = {"Host": _host(parts), "User-Agent": "fieldops.runbooks", "Accept-Encoding": "identity", "Connection": "close"}
+    if question.body is not None or question.method in ("POST", "PUT", "PATCH"):
+        own["Content-Length"] = str(len(question.body or b""))
+    given = {name.lower() for name in question.headers}
+    connection = http.client.HTTPConnection("localhost")
+    connection.sock = sock
+    try:
+        connection.putrequest(question.method, path, skip_host=True, skip_accept_encoding=True)
+        for name, value in [*((name, value) for name, value in own.items() if name.lower() not in given), *question.headers.items()]:
+            connection.putheader(name, value)
+    except ValueError:
+        # Not what the header contains: that may be a password.
+        raise Failure("bad_request", "the method or a header contains what HTTP does not allow there, such as a line break") from None
+    connection.endheaders(question.body)
+    return connection.getresponse()
+
+
+def _host(parts: SplitResult) -> str:
+    host = parts.netloc.encode("idna").decode("ascii") if not parts.netloc.isascii() else parts.netloc
+    return host[: -len(":%s" % parts.port)] if parts.port == _PORTS[parts.scheme] else host
+
+
+def _read(response: http.client.HTTPResponse, body: bytearray, limit: int, where: str) -> None:
+    """Read one byte more than is wanted, so that it is known whether that was all."""
+    expected = response.length
+    wanted = limit + 1 if expected is None else min(expected, limit + 1)
+    while len(body) < wanted:
+        piece = response.read1(min(_PIECE, wanted - len(body)))
+        if not piece:
+            break
+        body += piece
+    if expected is not None and len(body) < wanted:
+        raise Failure("closed", "%s closed the connection in the middle of its answer" % where)
+
+
+class _Timed(io.RawIOBase):
+    """A connection to http.client: before each step, however small, the time that is left is counted."""
+
+    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
+        super().__init__()
+        self._sock = sock
+        self._deadline = deadline
+
+    def sendall(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            self._sock.settimeout(self._deadline.left())
+            view = view[self._sock.send(view) :]
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._sock.settimeout(self._deadline.left())
+        return self._sock.recv_into(buffer)
+
+    def close(self) -> None:
+        """http.client closes early and reads on; whoever opened the connection closes it."""
