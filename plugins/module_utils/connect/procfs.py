@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
+import time
 from dataclasses import dataclass
 from typing import Iterator, Optional, Tuple
 
 _HIDING = frozenset(("hidepid=1", "hidepid=2", "hidepid=4", "hidepid=noaccess", "hidepid=invisible", "hidepid=ptraceable"))
 _WITH_VALUE = ("-W", "-X", "--check-hash-based-pycs")
 """Options of Python that are followed by a value."""
+_INTERPRETERS = frozenset(("sh", "bash", "dash", "ksh", "perl", "ruby", "node"))
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,55 @@ class Process:
             elif not word.startswith("-"):
                 return word
         return None
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """What a process must be like. What is not given does not count, and a pattern that gives nothing matches nothing.
+
+    ``program`` is what :meth:`Process.script` tells, or the interpreter itself: compared whole where it has a slash, else by
+    its last part. ``args`` are words that must all be among those after the program. ``title`` is a regular expression that
+    must match the whole command line, for processes that set their own title.
+    """
+
+    program: Optional[str] = None
+    args: Tuple[str, ...] = ()
+    title: Optional[str] = None
+    owner: Optional[str] = None
+
+    def matches(self, process: Process) -> bool:
+        return self.owner in {None, process.owner} and self.describes(process)
+
+    def describes(self, process: Process) -> bool:
+        """All but the owner."""
+        if not (self.program or self.args or self.title) or not process.argv:
+            return False
+        if self.program and not any(self._is_program(word) for word in _programs(process)):
+            return False
+        if not set(self.args) <= set(process.argv[1:]):
+            return False
+        return not self.title or re.fullmatch(self.title, " ".join(process.argv)) is not None
+
+    def _is_program(self, word: str) -> bool:
+        return word == self.program if "/" in str(self.program) else os.path.basename(word) == self.program
+
+
+def _programs(process: Process) -> Tuple[str, ...]:
+    """What may be called the program of a process: what it is, and the script that it runs."""
+    named = [process.argv[0], process.script() or ""]
+    if os.path.basename(process.argv[0]) in _INTERPRETERS and len(process.argv) > 1 and not process.argv[1].startswith("-"):
+        named.append(process.argv[1])
+    return tuple(filter(None, named))
+
+
+def age(process: Process) -> float:
+    """Seconds since a process started. The clock is the one that its start is counted in, which setting the time does not move."""
+    return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - process.start / os.sysconf("SC_CLK_TCK"))
+
+
+def started_at(process: Process) -> float:
+    """When a process started, in seconds since the epoch."""
+    return time.time() - age(process)
 
 
 def read_process(pid: int, root: str = "/proc") -> Optional[Process]:
