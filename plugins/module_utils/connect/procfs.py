@@ -8,13 +8,15 @@ from __future__ import annotations
 import os
 import pwd
 import re
+import stat
 import time
-from dataclasses import dataclass
-from typing import Iterator, Optional, Tuple
+from dataclasses import dataclass, field
+from typing import Dict, Iterable, Iterator, List, Optional, Tuple
 
 _HIDING = frozenset(("hidepid=1", "hidepid=2", "hidepid=4", "hidepid=noaccess", "hidepid=invisible", "hidepid=ptraceable"))
 _WITH_VALUE = ("-W", "-X", "--check-hash-based-pycs")
 """Options of Python that are followed by a value."""
+_DELETED = " (deleted)"
 _INTERPRETERS = frozenset(("sh", "bash", "dash", "ksh", "perl", "ruby", "node"))
 
 
@@ -135,3 +137,70 @@ def _user(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """A file that has no name any more, and is still there because a process has it open. ``size`` is what it takes on disk."""
+
+    device: int
+    inode: int
+    size: int
+    path: str
+    pids: Tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class OpenFiles:
+    """What processes have open, apart from ordinary files. ``unseen`` are those whose descriptors this user may not see."""
+
+    sockets: Dict[int, Tuple[int, ...]] = field(default_factory=dict)
+    """Processes by the inode of a socket."""
+    deleted: Tuple[Deleted, ...] = ()
+    unseen: Tuple[int, ...] = ()
+
+
+def open_files(pids: Iterable[int], root: str = "/proc") -> OpenFiles:
+    """One pass over the descriptors of processes."""
+    sockets: Dict[int, List[int]] = {}
+    deleted: Dict[Tuple[int, int], Deleted] = {}
+    unseen = [pid for pid in pids if not _note_open(pid, root, sockets, deleted)]
+    return OpenFiles({inode: tuple(dict.fromkeys(holders)) for inode, holders in sockets.items()}, tuple(deleted.values()), tuple(unseen))
+
+
+def _note_open(pid: int, root: str, sockets: Dict[int, List[int]], deleted: Dict[Tuple[int, int], Deleted]) -> bool:
+    """Whether the descriptors of a process could be seen, which those of one that has ended count as."""
+    try:
+        for path, target in _descriptors(pid, root):
+            if target.startswith("socket:["):
+                sockets.setdefault(int(target[8:-1]), []).append(pid)
+            elif target.endswith(_DELETED):
+                _note_deleted(deleted, path, target, pid)
+    except PermissionError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _descriptors(pid: int, root: str) -> Iterator[Tuple[str, str]]:
+    directory = "%s/%d/fd" % (root, pid)
+    for name in os.listdir(directory):
+        path = "%s/%s" % (directory, name)
+        try:
+            yield path, os.readlink(path)
+        except FileNotFoundError:  # closed meanwhile
+            continue
+
+
+def _note_deleted(found: Dict[Tuple[int, int], Deleted], path: str, target: str, pid: int) -> None:
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return
+    # A name may really end so; then the file still has it.
+    if status.st_nlink or not stat.S_ISREG(status.st_mode):
+        return
+    key = (status.st_dev, status.st_ino)
+    pids = found[key].pids if key in found else ()
+    found[key] = Deleted(*key, status.st_blocks * 512, target[: -len(_DELETED)], tuple(dict.fromkeys(pids + (pid,))))
