@@ -41,6 +41,13 @@ options:
     description: Seconds to wait for a connection.
     type: int
     default: 10
+  peer_user:
+    description:
+      - System user to be while connecting over the local Unix socket, for servers that know users by peer authentication. Only
+        root can be another user.
+      - In contrast to C(become_user), the rest of the module still runs as root, and sees the processes and files of all users.
+        O(login_user) follows it unless set.
+    type: str
 requirements:
   - psycopg2 >= 2.7 on the managed node (Debian and Ubuntu C(python3-psycopg2))
 """

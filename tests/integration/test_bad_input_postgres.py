@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -47,6 +48,7 @@ def module(request: pytest.FixtureRequest) -> str:
         ({"login_unix_socket": None, "login_host": "127.0.0.1", "login_port": 1}, ["on 127.0.0.1: ", "Connection refused"]),
         ({"login_unix_socket": None, "login_host": "127.0.0.1", "login_port": 99999}, ['invalid port number: "99999"']),
         ({"login_db": "a\0b"}, ["cannot connect to database"]),
+        ({"peer_user": "no_such_user"}, ["peer_user: there is no user no_such_user on this node"]),
     ],
 )
 def test_not_reached(node: Node, module: str, options: dict[str, Any], words: list[str]) -> None:
@@ -54,6 +56,26 @@ def test_not_reached(node: Node, module: str, options: dict[str, Any], words: li
     node.failed(call(node, module, **options), *words)
     assert node.rows() == before
     assert node.history()["runs"] == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_a_peer_user_is_who_connects(server: Postgres, node: Node) -> None:
+    """The server sees another user, and the module is root again right after."""
+    server.connect("postgres").cursor().execute("DO $$ BEGIN CREATE ROLE daemon LOGIN IN ROLE fits_ro; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+    params = {**node.connection, "login_user": None, "peer_user": "daemon"}
+    found = postgres.Postgres(params, "fitsdata")
+    try:
+        assert found.row("SELECT current_user")[0] == "daemon"
+        assert (os.geteuid(), os.getegid()) == (0, 0)
+    finally:
+        found.close()
+    node.failed(call(node, "fits_queue_reset", login_user=None, peer_user="daemon"), "the database user may not")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user is played by a root that gives up its rights")
+def test_only_root_can_be_another_user(node: Node) -> None:
+    with mock.patch.object(os, "geteuid", lambda: 65534):
+        node.failed(call(node, "fits_queue_info", peer_user="daemon"), "peer_user: only root, or daemon, can connect as daemon")
 
 
 def test_without_the_library(node: Node, module: str) -> None:

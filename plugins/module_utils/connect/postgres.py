@@ -8,10 +8,11 @@ psycopg2 is looked for when it is needed, so that the modules can be imported an
 
 from __future__ import annotations
 
+import os
 import traceback
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 try:
     import psycopg2
@@ -23,6 +24,8 @@ try:
 except ImportError:
     psycopg2 = None  # type: ignore[assignment]
     IMPORT_ERROR = traceback.format_exc()
+
+from .command import CommandError, account, acting_as
 
 APPLICATION_NAME = "fieldops.runbooks"
 
@@ -36,8 +39,9 @@ OPTIONS: Dict[str, Dict[str, Any]] = {
     "ssl_mode": {"type": "str", "default": "prefer", "choices": ["allow", "disable", "prefer", "require", "verify-ca", "verify-full"]},
     "ca_cert": {"type": "path"},
     "connect_timeout": {"type": "int", "default": 10},
+    "peer_user": {"type": "str"},
 }
-"""Options as community.postgresql names them; documented in the fragment ``postgres``."""
+"""Options as community.postgresql names them, and ``peer_user``; documented in the fragment ``postgres``."""
 
 
 _CLIENTS = """
@@ -86,7 +90,8 @@ class Postgres:
         settings = "-c statement_timeout=%d -c lock_timeout=%d -c idle_in_transaction_session_timeout=60000" % (statement_timeout, lock_timeout)
         self.statements = 0
         try:
-            self._connection = psycopg2.connect(options=settings, **connect_arguments(params, self.database))
+            with peer(params.get("peer_user")):
+                self._connection = psycopg2.connect(options=settings, **connect_arguments(params, self.database))
             self._connection.autocommit = True
         except (psycopg2.Error, ValueError) as exc:
             raise PostgresError("cannot connect to database %s on %s: %s" % (self.database, self.where, _text(exc)), _state(exc)) from exc
@@ -165,6 +170,22 @@ class Transaction:
                 raise
             text = "the connection to database %s on %s was lost in the very moment of the commit: whether it was made only shows by looking"
             raise PostgresError(text % (self._postgres.database, self._postgres.where), exc.sqlstate) from exc
+
+
+@contextmanager
+def peer(name: Optional[str]) -> Iterator[None]:
+    """While connecting, be the system user whom the server knows by peer authentication: it looks at the moment of the connection."""
+    if name is None:
+        yield
+        return
+    try:
+        user = account(name)
+    except CommandError as exc:
+        raise PostgresError("peer_user: %s" % exc) from exc
+    if os.geteuid() not in (0, user.uid):
+        raise PostgresError("peer_user: only root, or %s, can connect as %s; this module runs as user id %d" % (name, name, os.geteuid()))
+    with acting_as(user):
+        yield
 
 
 def connect_arguments(params: Mapping[str, Any], database: str) -> Dict[str, Any]:
