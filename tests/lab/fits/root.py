@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,11 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 HERE = Path(__file__).parent
 IGNORED = shutil.ignore_patterns("__pycache__")
+
+# Scripts that a generation does not have.
+_OLD = frozenset({"YouGotDataEmail.py", "api_backend.py"})
+_NEW = frozenset({"queue_monitor.py", "send_new_data_notification_emails.py", "service_fileops_queue.py"})
+NOT_IN = {"A": _NEW, "B": _NEW, "C": _OLD}
 
 
 @dataclass(frozen=True)
@@ -127,12 +133,13 @@ def install(
     defer: float = 0,
     timezone: str | None = None,
     python: str | None = None,
+    config: Mapping[str, object] | None = None,
     **behaviour: Any,
 ) -> Root:
     """Install scripts, configuration and directories below `path`; installing again replaces them.
 
-    `dsn` is a URL as `Postgres.dsn()` gives it. `behaviour`: work, idle, error_sleep, strict, fail (see
-    `standin.settings`). `timezone` is that of the service processes, which upstream's naive local times depend on.
+    `dsn` is a URL as `Postgres.dsn()` gives it, `config` are further lines of the configuration file. `behaviour`: work,
+    idle, error_sleep, strict, fail ... (see `standin.settings`). `timezone` is that of the service processes, which upstream's naive local times depend on.
     """
     root = Root(Path(path).absolute())
     package = root.python_path / "fits_storage"
@@ -143,11 +150,13 @@ def install(
     (package / "__init__.py").touch()
     for script in root.scripts.glob("*.py"):
         script.chmod(0o755)
+        if script.name in NOT_IN[generation]:
+            script.unlink()
     environment = {"TZ": timezone} if timezone else {}
     if generation == "C":
-        _write_new_configuration(root, dsn, destinations, defer)
+        _write_new_configuration(root, dsn, destinations, defer, config or {})
     else:
-        environment |= _write_old_configuration(root, dsn, destinations, defer)
+        environment |= _write_old_configuration(root, dsn, destinations, defer, config or {})
     marker = {
         "generation": generation,
         "python": python or _python3(),
@@ -163,7 +172,11 @@ def _python3() -> str:
     return str(named if named.exists() else sys.executable)
 
 
-def _write_new_configuration(root: Root, dsn: str, destinations: tuple[str, ...], defer: float) -> None:
+def _lines(config: Mapping[str, object]) -> str:
+    return "".join(f"{name} = {value}\n" for name, value in config.items())
+
+
+def _write_new_configuration(root: Root, dsn: str, destinations: tuple[str, ...], defer: float, config: Mapping[str, object]) -> None:
     text = f"""[DEFAULT]
 database_url = {dsn}
 storage_root = {root.dataflow}
@@ -172,12 +185,12 @@ lockfile_dir = {root.path / "data" / "locks"}
 export_destinations = {list(destinations)!r}
 defer_threshold = {defer}
 is_server = True
-"""
+""" + _lines(config)
     target = root.path / "opt" / "FitsStorageConfigurations" / "fits_storage.conf"
     target.write_text(text, encoding="utf-8")
 
 
-def _write_old_configuration(root: Root, dsn: str, destinations: tuple[str, ...], defer: float) -> dict[str, str]:
+def _write_old_configuration(root: Root, dsn: str, destinations: tuple[str, ...], defer: float, config: Mapping[str, object]) -> dict[str, str]:
     """A and B know a server and a database only; the rest is libpq's environment."""
     parts = urlsplit(dsn)
     query = {name: values[0] for name, values in parse_qs(parts.query).items()}
@@ -189,7 +202,7 @@ fits_log_dir = {root.log_dir}
 fits_lockfile_dir = {root.log_dir}
 export_destinations = {",".join(destinations)}
 defer_seconds = {defer}
-"""
+""" + _lines(config)
     (root.path / "etc" / "fitsstorage.conf").write_text(text, encoding="utf-8")
     port = str(parts.port or query.get("port", ""))
     wanted = {"PGHOST": query.get("host"), "PGPORT": port, "PGUSER": parts.username, "PGPASSWORD": parts.password}

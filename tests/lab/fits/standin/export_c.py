@@ -5,14 +5,16 @@
 from __future__ import annotations
 
 import datetime
+import time
 
 import psycopg2
 
-from . import clock, failures, files
+from . import clock, failures, files, transfer
 from .ingest_c import ObjectDeletedError, crashed, refresh, set_error
 from .queues import Row
 from .service import Worker
 
+HTTP_TIMEOUT = 10.0
 POST_ERRORS = {
     "http500": "Bad HTTP status: 500 from upload post to url: {url}",
     "timeout": "Timeout posting to: {url}",
@@ -45,6 +47,9 @@ class ExportC(Worker):
 
     def _export(self, row: Row) -> None:
         failure = failures.find(self.config, row["filename"])
+        if failure is None and self.config.real:
+            self._really_export(row)
+            return
         if failure is not None and failure.kind == "transfer":
             self._error(row, "exporter:105", "Failed to get destination file info for filename {}. Marking transfer as failed.".format(row["filename"]))
             return
@@ -63,11 +68,48 @@ class ExportC(Worker):
             at="exporter:233",
         )
         self.queue.commit()
-        self.work()
+        self.work(row)
         if failure is not None:
             self._fail(row, failure)
             return
         self.log.info("Transfer completed: %.2f MB in %.1f secs - %.2f MB/sec", 1.0, 0.1, 10.0, at="exporter:279")
+        self._done(row)
+
+    def _really_export(self, row: Row) -> None:
+        """The same over HTTP: asked first, posted if the data differ."""
+        filename, path, destination = row["filename"], row["path"] or "", row["destination"]
+        try:
+            there = transfer.ask(destination, path, filename, HTTP_TIMEOUT)
+        except transfer.TransferError as error:
+            self.log.error("%s", error, at="exporter:366")
+            self._error(row, "exporter:105", f"Failed to get destination file info for filename {filename}. Marking transfer as failed.")
+            return
+        if there.pending:
+            self._postpone(row)
+            return
+        if not self._diskfile_ok(row):
+            return
+        found = self.queue.fetch("SELECT data_md5 FROM diskfile WHERE filename = %(f)s AND path = %(p)s AND present", f=filename, p=path)
+        self.queue.commit()
+        if found and found[0]["data_md5"] == there.md5:
+            self.log.info("File %s/%s is already at destination %s with correct data_md5, skipping export", path, filename, destination, at="exporter:165")
+            self._done(row)
+            return
+        self.log.info("Transferring file %s/%s to destination %s: %s/%s", path, filename, destination, path, filename, at="exporter:233")
+        self.work(row)
+        started = time.monotonic()
+        try:
+            size = transfer.send(destination, path, filename, transfer.source(self.config.storage_root, path, filename), HTTP_TIMEOUT) / 2**20
+        except transfer.TransferError as error:
+            self._error(row, "exporter:105", str(error))
+            if error.kind != "verification":
+                self._delay_destination(destination)
+            return
+        seconds = max(time.monotonic() - started, 0.001)
+        self.log.info("Transfer completed: %.2f MB in %.1f secs - %.2f MB/sec", size, seconds, size / seconds, at="exporter:279")
+        self._done(row)
+
+    def _done(self, row: Row) -> None:
         row = refresh(self.queue, row)
         files.note(self.queue, row, "done")
         if not self.queue.execute("DELETE FROM {table} WHERE id = %(id)s", id=row["id"]):
@@ -118,9 +160,12 @@ class ExportC(Worker):
         if failure.kind not in POST_ERRORS:
             raise RuntimeError(failure.text)
         self._error(row, "exporter:105", POST_ERRORS[failure.kind].format(url=url))
+        self._delay_destination(row["destination"])
+
+    def _delay_destination(self, destination: str) -> None:
         after = clock.utc() + datetime.timedelta(seconds=300)
-        self.log.info("Delaying all exports to %s by %d seconds until %s", row["destination"], 300, after, at="exporter:457")
-        self.queue.execute("UPDATE {table} SET after = %(after)s WHERE destination = %(d)s", after=after, d=row["destination"])
+        self.log.info("Delaying all exports to %s by %d seconds until %s", destination, 300, after, at="exporter:457")
+        self.queue.execute("UPDATE {table} SET after = %(after)s WHERE destination = %(d)s", after=after, d=destination)
         self.queue.commit()
 
     def _retry(self) -> None:

@@ -16,11 +16,13 @@ that fits counts. The same rules, parted by semicolons, may stand in LAB_FAIL. T
           url            A/B: an URLError escapes: failed, one queue_error row; C: as connection
           other          an unexpected exception (A: in progress for ever, lastfailed NULL; C: the process dies)
           hang           A/B: waits for ever with the row in progress; C: as timeout
+  both    slow           no failure: the file takes so many seconds more
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .settings import Settings
@@ -46,8 +48,19 @@ def _rules(settings: Settings) -> list[str]:
 
 def find(settings: Settings, filename: str) -> Failure | None:
     """The first rule that fits this file name."""
+    for failure in _matching(settings, filename):
+        if failure.kind != "slow":
+            return failure
+    return None
+
+
+def delay(settings: Settings, filename: str) -> float:
+    """Seconds that this file takes more than others."""
+    return sum(float(failure.text) for failure in _matching(settings, filename) if failure.kind == "slow")
+
+
+def _matching(settings: Settings, filename: str) -> Iterator[Failure]:
     for rule in _rules(settings):
         pattern, kind, *text = rule.split(None, 2)
         if re.search(pattern, filename):
-            return Failure(kind, text[0] if text else f"no end card found in {filename}")
-    return None
+            yield Failure(kind, text[0] if text else f"no end card found in {filename}")

@@ -7,11 +7,14 @@ from __future__ import annotations
 import datetime
 import hashlib
 import os
+import re
 from typing import Any
 
-from . import clock
+from . import clock, fitsfile
 from .queues import Queue, Row
 from .settings import Settings
+
+QA_STATES = {"BAD": "Fail", "CHECK": "CHECK", "USABLE": "Usable", "PASS": "Pass"}
 
 
 def trimmed(filename: str) -> str:
@@ -74,17 +77,54 @@ class Files:
             "mdready": True,
         }
         if readable(full):
-            columns.update(file_md5=_md5(full), file_size=os.path.getsize(full), lastmod=datetime.datetime.fromtimestamp(os.path.getmtime(full)))
+            content = _content(full)
+            columns.update(
+                file_md5=_md5(full),
+                file_size=os.path.getsize(full),
+                lastmod=datetime.datetime.fromtimestamp(os.path.getmtime(full)),
+                data_md5=hashlib.md5(content, usedforsecurity=False).hexdigest(),
+                data_size=len(content),
+            )
         names = list(columns)
         text = "INSERT INTO diskfile ({}) VALUES ({}) RETURNING id".format(", ".join(names), ", ".join(f"%({name})s" for name in names))
         return int(self._queue.fetch(text, **columns)[0]["id"])
 
-    def add_header(self, diskfile_id: int, filename: str) -> None:
-        """A header row, which only FITS files have."""
+    def add_header(self, diskfile_id: int, filename: str, header: fitsfile.Header | None = None) -> None:
+        """A header row, which only FITS files have. `header` is what was read from the file."""
         if ".fits" not in filename:
             return
-        text = "INSERT INTO header (diskfile_id, engineering, ut_datetime, qa_state) VALUES (%(id)s, false, %(now)s, 'Undefined')"
-        self._queue.execute(text, id=diskfile_id, now=clock.utc())
+        read = header or {}
+        program = read.get("GEMPRGID")
+        columns = {
+            "diskfile_id": diskfile_id,
+            "program_id": program,
+            "engineering": header is not None and not re.match(r"G[NS]-20\d\d[AB]-", str(program)),
+            "ut_datetime": _ut_datetime(read),
+            "observation_id": read.get("OBSID"),
+            "data_label": read.get("DATALAB"),
+            "instrument": read.get("INSTRUME"),
+            "object": read.get("OBJECT"),
+            "qa_state": QA_STATES.get(str(read.get("RAWGEMQA")), "Undefined"),
+        }
+        names = ", ".join(columns)
+        values = ", ".join(f"%({name})s" for name in columns)
+        self._queue.execute(f"INSERT INTO header ({names}) VALUES ({values})", **columns)
+
+
+def _ut_datetime(header: fitsfile.Header) -> datetime.datetime:
+    try:
+        return datetime.datetime.fromisoformat("{}T{}".format(header["DATE-OBS"], header.get("TIME-OBS", "00:00:00")))
+    except (KeyError, ValueError):
+        return clock.utc()
+
+
+def _content(full: str) -> bytes:
+    """The uncompressed bytes; those on disk where that cannot be had."""
+    try:
+        return fitsfile.read(full)
+    except fitsfile.NotFits:
+        with open(full, "rb") as handle:
+            return handle.read()
 
 
 def note(queue: Queue, row: Row, outcome: str) -> None:

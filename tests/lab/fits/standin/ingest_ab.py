@@ -10,7 +10,7 @@ import traceback
 
 import psycopg2
 
-from . import clock, failures, files
+from . import clock, failures, files, fitsfile
 from .queues import Queue, Row, new_row
 from .service import Worker
 
@@ -133,16 +133,22 @@ class IngestAB(Worker):
             return "unchanged"
         self.files.retire(file_id)
         self.queue.commit()
-        self.work(0.5)
+        self.work(row, 0.5)
         if failure is not None and failure.kind != "astrodata":
             raise FileProblem(failure.text)
         diskfile_id = self.files.add(file_id, row, full)
         self.queue.commit()
-        self.work(0.5)
+        self.work(row, 0.5)
+        header = None
+        if failure is None and self.config.real and ".fits" in row["filename"]:
+            try:
+                header = fitsfile.primary(full)
+            except fitsfile.NotFits as error:
+                failure = failures.Failure("astrodata", str(error))
         if failure is not None:
             self.log.error("Failed to open astrodata object on file: %s. Giving up", full, at="ingestqueue:266")
             return "swallowed"
-        self.files.add_header(diskfile_id, row["filename"])
+        self.files.add_header(diskfile_id, row["filename"], header)
         self.queue.commit()
         return "done"
 

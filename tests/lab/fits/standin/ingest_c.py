@@ -9,7 +9,7 @@ import os
 
 import psycopg2
 
-from . import clock, failures, files
+from . import clock, failures, files, fitsfile
 from .queues import Queue, Row, new_row
 from .service import Worker
 
@@ -122,14 +122,20 @@ class IngestC(Worker):
         row = refresh(self.queue, row)
         self.log.info("Adding new DiskFile entry for file name %s - id %s", files.trimmed(row["filename"]), file_id, at="ingester:374")
         self.queue.commit()
-        self.work(0.5)
+        self.work(row, 0.5)
         row = refresh(self.queue, row)
         diskfile_id = self.files.add(file_id, row, full)
         self.queue.commit()
-        self.work(0.5)
+        self.work(row, 0.5)
         row = refresh(self.queue, row)
+        header = None
+        if failure is None and self.config.real and ".fits" in row["filename"]:
+            try:
+                header = fitsfile.primary(full)
+            except fitsfile.NotFits as error:
+                failure = failures.Failure("error", f"Failed to open astrodata object on file: {full}. {error}")
         if failure is None:
-            self.files.add_header(diskfile_id, row["filename"])
+            self.files.add_header(diskfile_id, row["filename"], header)
             self.queue.commit()
             self._delete_failed(row)
         else:

@@ -52,5 +52,11 @@ class Log:
     def info(self, message: str, *args: Any, at: str) -> None:
         self._logger.info(message, *args, extra={"place": at})
 
+    def warning(self, message: str, *args: Any, at: str) -> None:
+        self._logger.warning(message, *args, extra={"place": at})
+
+    def critical(self, message: str, *args: Any, at: str) -> None:
+        self._logger.critical(message, *args, extra={"place": at})
+
     def error(self, message: str, *args: Any, at: str, exc_info: bool = False) -> None:
         self._logger.error(message, *args, extra={"place": at}, exc_info=exc_info)

@@ -29,6 +29,7 @@ CANDIDATES = {
     ("B", "export"): _AB + " AND after <= %(now)s",
     ("C", "ingest"): _C,
     ("C", "export"): _C,
+    ("C", "fileops"): _C,
 }
 ORDER = {
     ("A", "export"): "filename DESC",

@@ -13,11 +13,11 @@ from typing import Any
 
 import psycopg2
 
-from . import clock, queues, settings
+from . import clock, failures, queues, settings
 from .files import Files
 from .log import Log
 from .pidfile import PidFile, PidFileError
-from .queues import Queue
+from .queues import Queue, Row
 
 # Lines of upstream's scripts that write the same message, by generation and queue.
 PLACES: dict[tuple[str, str], dict[str, int]] = {
@@ -27,6 +27,7 @@ PLACES: dict[tuple[str, str], dict[str, int]] = {
     ("A", "export"): {"signal": 50, "start": 83, "empty": 103, "idle": 106, "take": 113, "lock": 158, "end": 160},
     ("B", "export"): {"signal": 53, "start": 86, "empty": 111, "idle": 115, "take": 124, "lock": 177, "end": 179},
     ("C", "export"): {"signal": 63, "start": 81, "empty": 101, "idle": 105, "take": 119, "lock": 162, "end": 164},
+    ("C", "fileops"): {"signal": 55, "start": 74, "empty": 94, "idle": 98, "take": 102, "lock": 141, "end": 143},
 }
 
 _FLAGS = {
@@ -35,6 +36,7 @@ _FLAGS = {
         "C": "skip-fv skip-md no-defer fast-rebuild make-previews queue-reduction oneshot",
     },
     "export": {"AB": "", "C": "oneshot fast-rebuild"},
+    "fileops": {"C": "oneshot"},
 }
 
 
@@ -77,7 +79,7 @@ class Worker:
             self.running = False
             return
         if self.config.generation != "B" or not self._idle_logged:
-            word = "queue" if self.queue.name == "ingest" else "Queue"
+            word = "Queue" if self.queue.name == "export" else "queue"
             self.log.info("Nothing on %s... Waiting", word, at=self.place("idle"))
         self._idle_logged = True
         time.sleep(self.config.idle)
@@ -89,10 +91,11 @@ class Worker:
             self.running = False
         self.log.info(message, *args, at=self.place("take"))
 
-    def work(self, share: float = 1.0) -> None:
+    def work(self, row: Row, share: float = 1.0) -> None:
         """The time a file takes, or a share of it. A signal does not cut it short."""
-        if self.config.work:
-            time.sleep(self.config.work * share)
+        seconds = self.config.work + failures.delay(self.config, row["filename"])
+        if seconds:
+            time.sleep(seconds * share)
 
 
 def _parse(generation: str, queue: str) -> argparse.Namespace:
@@ -144,9 +147,10 @@ def _serve(worker: Worker) -> None:
 
 
 def _worker_class(generation: str, queue: str) -> type[Worker]:
-    from . import export_ab, export_c, ingest_ab, ingest_c
+    from . import export_ab, export_c, fileops, ingest_ab, ingest_c
 
     return {
+        ("fileops", True): fileops.FileOps,
         ("ingest", True): ingest_c.IngestC,
         ("ingest", False): ingest_ab.IngestAB,
         ("export", True): export_c.ExportC,

@@ -22,6 +22,10 @@ BEHAVIOUR: dict[str, Any] = {
     "error_sleep": 5.0,  # A/B export: pause after an exception
     "strict": False,  # True: files must be on disk, and exported ones in diskfile
     "fail": "",  # rules as in the file `data/fail`, parted by semicolons
+    "real": False,  # True: FITS headers are read, and exported files go over HTTP
+    "scan": 5.0,  # seconds between two looks at the DHS directory
+    "visitor_scan": 0.0,  # the same for visiting instruments; 0: as upstream, 300 (A, B) or 3600 (C)
+    "archive_url": "https://archive.gemini.edu",  # written into upstream's mail script
 }
 
 
@@ -42,6 +46,16 @@ class Settings:
     error_sleep: float = 5.0
     strict: bool = False
     fail: str = ""
+    real: bool = False
+    scan: float = 5.0
+    visitor_scan: float = 0.0
+    archive_url: str = ""
+    dhs_perm: str = "/sci/dhs"
+    min_dhs_age: float = 5.0
+    upload_staging: str = ""
+    smtp_server: str = ""
+    email_from: str = ""
+    fits_server_name: str = ""
     config_files: list[str] = field(default_factory=list)
 
     @property
@@ -99,6 +113,12 @@ def _load_old(root: str, generation: str) -> Settings:
         lockfile_dir=look_up("FITS_LOCKFILE_DIR", "/data/logs"),
         export_destinations=destinations.split(",") if destinations else [],
         defer=float(look_up("DEFER_SECONDS", "4")),
+        dhs_perm=look_up("DHS_PERM", "/sci/dhs"),
+        min_dhs_age=float(look_up("MIN_DHS_AGE_SECONDS", "15")),
+        upload_staging=look_up("UPLOAD_STAGING_PATH", ""),
+        smtp_server=look_up("SMTP_SERVER", ""),
+        email_from="fitsdata@example.org",
+        fits_server_name=look_up("FITS_SERVERNAME", ""),
     )
 
 
@@ -114,6 +134,12 @@ def _load_new(root: str) -> Settings:
                 "lockfile_dir": "",
                 "export_destinations": "",
                 "defer_threshold": "5",
+                "dhs_perm": "",
+                "min_dhs_age_seconds": "5",
+                "upload_staging_dir": ".",
+                "smtp_server": "",
+                "email_from": "",
+                "fits_server_name": "",
             }
         }
     )
@@ -137,5 +163,11 @@ def _load_new(root: str) -> Settings:
         lockfile_dir=section["lockfile_dir"],
         export_destinations=ast.literal_eval(destinations) if destinations else [],
         defer=float(section["defer_threshold"]),
+        dhs_perm=section["dhs_perm"],
+        min_dhs_age=float(section["min_dhs_age_seconds"]),
+        upload_staging=section["upload_staging_dir"],
+        smtp_server=section["smtp_server"],
+        email_from=section["email_from"],
+        fits_server_name=section["fits_server_name"],
         config_files=used,
     )
