@@ -14,6 +14,7 @@ from ..procedure.errors import Refusal
 from ..procedure.undo import Store
 from .errors import FitsError
 from .observe import unknown_clients
+from .permissions import PermissionStore
 from .queue import Token
 from .rows import RowStore
 from .tables import read_schema
@@ -131,5 +132,6 @@ class EnqueueStore(QueueStore):
 STORES: Dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], Store]] = {
     "fits_queue_reset": QueueStore,
     "fits_enqueue": EnqueueStore,
+    "fits_permissions": PermissionStore,
 }
 """By the name of the fix: what moves its subjects back. Called with module parameters and the run's header."""

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
+import stat
 import subprocess
 import sys
 import time
@@ -245,12 +247,52 @@ class Enqueue(QueueReset):
         return {table: [{**row, "id": 0, "added": "", "after": ""} if row["id"] > len(self.rows) else row for (row,) in rows] for table, rows in dump.items()}
 
 
+# -- files that others copied in ----------------------------------------------------------------------------------------
+
+
+class Permissions(Scenario):
+    """A directory and two files that another user shut; one file that is as it should be."""
+
+    module = "fits_permissions"
+    effects: Sequence[Effect] = ((os, "chmod", lambda *_arguments: "mode"),)
+
+    def __init__(self, lab: Lab, journal_dir: str) -> None:
+        super().__init__(lab, journal_dir)
+        self.root = lab.path / "dataflow"
+        folder = self.root / "graces"
+        folder.mkdir(parents=True)
+        for name, mode in (("N1.fits", 0o200), ("N2.fits", 0o000), ("N3.fits", 0o644)):
+            (folder / name).write_bytes(b"data")
+            (folder / name).chmod(mode)
+        folder.chmod(0o300)
+        self.user = "nobody" if os.geteuid() == 0 else getpass.getuser()  # no mode keeps root out
+
+    def arguments(self) -> dict[str, Any]:
+        return {"path": ["graces"], "storage_root": str(self.root), "user": self.user}
+
+    def undo_arguments(self) -> dict[str, Any]:
+        return {}
+
+    def dump(self) -> Any:
+        return {str(path.relative_to(self.root)): path.stat().st_mode for path in (self.root / "graces", *sorted((self.root / "graces").iterdir()))}
+
+    def restore(self, dump: Any) -> None:
+        for name, mode in dump.items():
+            (self.root / name).chmod(mode)
+
+    def look(self, change: Change) -> dict[str, Any] | None:
+        info = (self.root / change.subject).stat()
+        mode = f"{stat.S_IMODE(info.st_mode):04o}"
+        return {"path": change.subject, "mode": mode, "uid": info.st_uid, "gid": info.st_gid, "inode": info.st_ino}
+
+
 def is_below(process: Process, directory: Path) -> bool:
     return (process.script() or "").startswith(f"{directory}/")
 
 
 SCENARIOS: dict[str, Sequence[type[Scenario]]] = {
     "fits_enqueue": (Enqueue,),
+    "fits_permissions": (Permissions,),
     "fits_queue_reset": (QueueResetA, QueueResetC),
     "runbook_undo": (UndoneReset,),
 }
