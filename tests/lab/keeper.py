@@ -3,8 +3,8 @@
 """Cleaning up after a run that was killed.
 
 The laboratory tells a small helper process, over a pipe, what it started and which directories it made. When the pipe
-closes, because the run ended in whatever way, the helper ends those processes (only if pid and start time still agree)
-and removes those directories.
+closes, because the run ended in whatever way, the helper ends those processes (only if pid and start time still agree),
+removes those directories, and runs the commands that it was given.
 """
 
 from __future__ import annotations
@@ -51,6 +51,10 @@ class Keeper:
         """Remove this directory when the run is over."""
         self._tell({"op": "directory", "path": os.fspath(path)})
 
+    def watch_command(self, argv: list[str], cwd: str | os.PathLike[str]) -> None:
+        """Run this command when the run is over."""
+        self._tell({"op": "command", "argv": argv, "cwd": os.fspath(cwd)})
+
     def forget_process(self, pid: int) -> None:
         """The process was ended in the ordinary way."""
         self._tell({"op": "forget", "pid": pid})
@@ -58,6 +62,10 @@ class Keeper:
     def forget_directory(self, path: str | os.PathLike[str]) -> None:
         """The directory was removed in the ordinary way."""
         self._tell({"op": "forget", "path": os.fspath(path)})
+
+    def forget_command(self, argv: list[str]) -> None:
+        """What the command was for was done in the ordinary way."""
+        self._tell({"op": "forget", "argv": argv})
 
     def _tell(self, message: dict[str, Any]) -> None:
         if not self.usable or self._helper.stdin is None:
@@ -80,13 +88,17 @@ def keeper() -> Keeper:
     return _keeper
 
 
-def _apply(message: dict[str, Any], processes: dict[int, dict[str, Any]], directories: list[str]) -> None:
+def _apply(message: dict[str, Any], processes: dict[int, dict[str, Any]], directories: list[str], commands: list[dict[str, Any]]) -> None:
     if message["op"] == "process":
         processes[message["pid"]] = message
     elif message["op"] == "directory":
         directories.append(message["path"])
+    elif message["op"] == "command":
+        commands.append(message)
     elif "pid" in message:
         processes.pop(message["pid"], None)
+    elif "argv" in message:
+        commands[:] = [command for command in commands if command["argv"] != message["argv"]]
     elif message["path"] in directories:
         directories.remove(message["path"])
 
@@ -97,15 +109,18 @@ def main(pipe: IO[bytes]) -> None:
         signal.signal(signum, signal.SIG_IGN)
     processes: dict[int, dict[str, Any]] = {}
     directories: list[str] = []
+    commands: list[dict[str, Any]] = []
     for line in pipe:
         try:
-            _apply(json.loads(line), processes, directories)
+            _apply(json.loads(line), processes, directories, commands)
         except (ValueError, KeyError):  # a half-written last line of a killed run
             continue
     for entry in reversed(list(processes.values())):
         procfs.end(entry["pid"], entry["started"], entry["signal"], grace=5.0)
     for path in reversed(directories):
         shutil.rmtree(path, ignore_errors=True)
+    for command in reversed(commands):
+        subprocess.run(command["argv"], cwd=command["cwd"], stdin=subprocess.DEVNULL, timeout=300, check=False)
 
 
 if __name__ == "__main__":

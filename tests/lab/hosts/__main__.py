@@ -1,0 +1,99 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The laboratory's hosts by hand, from tests/:
+
+python -m lab.hosts up [NAME ...]    bring sites up and leave them; all of them when none is named
+python -m lab.hosts status           what is up
+python -m lab.hosts shell NAME       a root shell on a host
+python -m lab.hosts down             take all of it down, the engine too if it is ours
+python -m lab.hosts sweep            remove what runs that were killed left
+python -m lab.hosts purge            down, and forget the engine's images
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+
+from lab.hosts import engine as engines
+from lab.hosts import runs, sites
+from lab.hosts.common import CHECKOUT, PLACE, LabError, as_root, call, locked
+from lab.hosts.laboratory import Lab
+
+INVENTORY = PLACE / "inventory.json"
+
+
+def up(names: list[str]) -> None:
+    """Bring sites up and leave them."""
+    chosen = {name: sites.find(name) for name in names or sites.known()}
+    lab = Lab(runs.keep())
+    for name in chosen:
+        print(f"{name}: {lab.up(name).address}", flush=True)
+    INVENTORY.write_text(json.dumps(lab.inventory(), indent=2), encoding="utf-8")
+    print(f"inventory: {INVENTORY.relative_to(CHECKOUT)}; `make shell` opens a shell in which `ansible -i` takes it")
+
+
+def status(_names: list[str]) -> None:
+    """Say what is up."""
+    tokens = runs.live()
+    print(f"own engine: {'runs' if engines.running() else 'does not run'}; runs: {', '.join(tokens) or 'none'}")
+    if runs.kept_token() is not None:
+        for host in Lab(runs.kept()).hosts():
+            print(f"{host.name}: {host.address}, container {host.container}")
+
+
+def shell(names: list[str]) -> None:
+    """Become a shell on a host."""
+    if len(names) != 1:
+        raise LabError("shell wants the name of one host")
+    lab = Lab(runs.kept())
+    hosts = {host.name: host for host in lab.hosts()}
+    if names[0] not in hosts:
+        raise LabError(f"{names[0]} is not up, but {', '.join(hosts) or 'nothing'}")
+    command = lab.run.engine.command("exec", "--interactive", "--tty", hosts[names[0]].container, "/bin/bash", "--login")
+    os.execvp(command[0], command)
+
+
+def down(_names: list[str]) -> None:
+    """Take all of it down."""
+    if runs.kept_token() is not None:
+        runs.kept().close()
+    runs.sweep()
+    INVENTORY.unlink(missing_ok=True)
+
+
+def purge(_names: list[str]) -> None:
+    """Take all down and forget the images. Most of it is root's."""
+    down([])
+    with locked("engine"):
+        if engines.running():
+            raise LabError("another run still uses the engine")
+        call(as_root("rm", "-rf", "--one-file-system", str(PLACE / "docker")), "rm")
+
+
+def sweep(_names: list[str]) -> None:
+    """Remove what killed runs left."""
+    runs.sweep()
+
+
+COMMANDS = {function.__name__: function for function in (up, down, status, shell, sweep, purge)}
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="lab.hosts", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=COMMANDS)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    options = parser.parse_args()
+    try:
+        COMMANDS[options.command](options.names)
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
