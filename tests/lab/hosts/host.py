@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lab.hosts.common import LabError, call, say, tail
+from lab.hosts.connection import provide_docker_connection
 from lab.hosts.runs import Run
 
 HOST_LABEL = "fieldops.lab.host"
@@ -195,6 +196,7 @@ class Host:
 
     def ansible_vars(self) -> dict[str, Any]:
         """Inventory variables of the docker connection, as root."""
+        provide_docker_connection()
         return {
             "ansible_connection": "community.docker.docker",
             "ansible_host": self.container,
@@ -216,6 +218,6 @@ class Host:
             "ansible_port": port,
             "ansible_user": SSH_USER,
             "ansible_ssh_private_key_file": str(key),
-            "ansible_ssh_common_args": f"-o UserKnownHostsFile={known} -o IdentitiesOnly=yes -o ControlMaster=no -o ControlPath=none",
+            "ansible_ssh_args": f"-o UserKnownHostsFile={known} -o IdentitiesOnly=yes -o ControlMaster=no",  # nothing may outlive the test
             "ansible_python_interpreter": "/usr/bin/python3",
         }

@@ -162,16 +162,21 @@ def _discard(work: Path) -> None:
 
 
 def _forget_former(engine: Engine, name: str, tag: str) -> None:
-    """Remove the image that this one takes the place of, unless somebody uses it."""
+    """Remove the images that this one takes the place of; one that is in use stays until the next time."""
     file = PLACE / "images.json"
     with locked("images-list"):
-        listed: dict[str, str] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        former, listed[name] = listed.get(name), tag
+        listed: dict[str, list[str]] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        former = [old for old in listed.get(name, []) if old != tag]
+        listed[name] = [tag, *(old for old in former if not _removed(engine, old))]
         part = file.with_suffix(".part")
         part.write_text(json.dumps(listed, indent=2), encoding="utf-8")
         part.replace(file)
-    if former and former != tag and engine.inspect(former, "image") is not None:
-        try:
-            engine.docker("rmi", former)
-        except LabError as error:
-            say(f"image {former} stays: {tail(str(error), 1)}")
+
+
+def _removed(engine: Engine, tag: str) -> bool:
+    try:
+        if engine.inspect(tag, "image") is not None:
+            engine.docker("rmi", tag)
+    except LabError:
+        return False
+    return True

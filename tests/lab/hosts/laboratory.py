@@ -10,7 +10,6 @@ from typing import Any
 
 from lab.hosts import image, runs, sites
 from lab.hosts.common import LabError, say, tail
-from lab.hosts.connection import provide_docker_connection
 from lab.hosts.host import HOST_LABEL, Host
 from lab.hosts.runs import Run
 
@@ -42,7 +41,6 @@ class Lab:
 
     def up(self, name: str, kind: str | None = None) -> Host:
         """The host of this name. With `kind`, a host of that image kind without a setup; else the site of this name."""
-        provide_docker_connection()
         host = Host(self._run, name)
         site = sites.Site(kind=kind) if kind else self._sites.get(name) or sites.find(name)
         self._sites[name] = site
