@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from ..connect.clock import local_timezone
 from ..connect.postgres import Client, Postgres
@@ -39,6 +39,10 @@ def places(params: Mapping[str, Any]) -> Places:
     return Places(params.get("scripts_dir"), params.get("worker_user"), tuple(params["log_dir"]), tuple(params["lockfile_dir"]))
 
 
+def _nothing() -> None:
+    """Nothing more to read."""
+
+
 class FitsHost:
     """A FITS host as one module run sees it."""
 
@@ -64,16 +68,19 @@ class FitsHost:
                 raise FitsError("the database user may not read %s in %s: it needs SELECT" % (table.name, self.postgres.database))
         return tables
 
-    def observe(self, queues: Sequence[str], names: Optional[Sequence[str]] = None) -> Dict[str, QueueState]:
-        """Everything about the queues; looks again where a worker that says it is idle will say so anew in a moment."""
+    def observe(self, queues: Sequence[str], names: Optional[Sequence[str]] = None, also: Callable[[], None] = _nothing) -> Dict[str, QueueState]:
+        """Everything about the queues; looks again where a worker that says it is idle will say so anew in a moment.
+
+        ``also`` reads more in the same snapshot, at each look.
+        """
         for _again in range(_LOOKS - 1):
-            states = self._look(queues, names)
+            states = self._look(queues, names, also)
             if not any(doubtful(state) for state in states.values()):
                 return states
             time.sleep(_BETWEEN_LOOKS)
-        return self._look(queues, names)
+        return self._look(queues, names, also)
 
-    def _look(self, queues: Sequence[str], names: Optional[Sequence[str]]) -> Dict[str, QueueState]:
+    def _look(self, queues: Sequence[str], names: Optional[Sequence[str]], also: Callable[[], None]) -> Dict[str, QueueState]:
         """Rows in one snapshot, between two looks at the processes: a worker that was there at either counts."""
         tables = self.tables(queues)
         before = live_workers(queues, self.places)
@@ -84,6 +91,7 @@ class FitsHost:
                 reader = QueueReader(self.postgres, self.schema, table, self.timezone)
                 read[table.queue] = (reader.totals(names), reader.rows(names))
             clients = self.postgres.clients()
+            also()
         after = live_workers(queues, self.places)
         unknown = [] if self.others_stopped else unknown_clients(clients)
         return {
