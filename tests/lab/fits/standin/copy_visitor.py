@@ -124,5 +124,8 @@ def main(script: str) -> None:
             return
         if worked and config.generation == "C":
             continue
-        log.info("No action taken this pass, waiting", at=f"{MODULE}:235")
+        if config.generation == "C":
+            log.info("No action taken this pass, waiting 1 hour", at=f"{MODULE}:235")
+        else:
+            log.debug("Pass complete, sleeping", at=f"{MODULE}:397")
         time.sleep(wait)

@@ -1,0 +1,1 @@
+from fits_storage.standin.web import application
