@@ -96,7 +96,8 @@ options:
     description:
       - Services that systemd, upstart or the init scripts of System V run. All of them are asked for in one call.
       - Findings C(node.unit.unknown_unit) (there is none of that name), C(.failed), C(.inactive), C(.active) (though it should
-        not be), C(.flapping), C(.not_enabled) and C(.killed) (the last stop took so long that the processes were killed).
+        not be), C(.exited) (it counts as active, but its processes have ended), C(.flapping), C(.not_enabled), C(.enabled)
+        and C(.killed) (the last stop took so long that the processes were killed).
     type: list
     elements: dict
     suboptions:
@@ -183,7 +184,7 @@ options:
         description: Group that must own it.
         type: str
       mode:
-        description: Permissions that it must have, as four octal digits in quotes, for example V("0755").
+        description: Permissions that it must have, as octal digits in quotes that begin with 0, for example V("0755").
         type: str
       readable_by:
         description:
@@ -308,7 +309,9 @@ options:
         elements: str
         default: []
       since:
-        description: Only lines of the last so many seconds. Needs O(logs[].time_format).
+        description:
+          - Only lines of the last so many seconds. Without O(logs[].time_format) the times of lines are not known; then only files that have
+            not been written since are left out.
         type: float
       time_format:
         description:
