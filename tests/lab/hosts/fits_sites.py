@@ -61,10 +61,10 @@ def _register(name: str, group: str, generation: str, **plan: Any) -> None:
             ready=ready,
             groups=(group,),
             variables={
-                "fits_become_user": "fitsdata",
+                "fits_peer_user": "fitsdata",
                 "fits_scripts_dir": "/opt/FitsStorage/fits_storage/scripts",
                 "fits_archive_url": ARCHIVE,
-                "fits_ca_cert": CA_CERT,
+                "fits_web_ca_cert": CA_CERT,
             },
             ports=(80, 443),
         ),
