@@ -187,19 +187,21 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.connect.postgres import OPTIONS as POSTGRES_OPTIONS
 from ..module_utils.connect.postgres import PostgresError
+from ..module_utils.connect.service import ServiceError
 from ..module_utils.fits.errors import FitsError
 from ..module_utils.fits.undo import STORES as FITS_STORES
+from ..module_utils.node.restart_undo import STORES as RESTART_STORES
 from ..module_utils.procedure.argspec import GUARDS, ArgumentSpec
 from ..module_utils.procedure.module import run_fix
 from ..module_utils.procedure.undo import undo_factory
 
 OPTIONS = ArgumentSpec({"undo_id": {"type": "str", "required": True}, "changes": {"type": "list", "elements": "int", "default": []}})
-STORES = dict(FITS_STORES)
+STORES = dict(FITS_STORES, **RESTART_STORES)
 
 
 def main() -> None:
     module = AnsibleModule(supports_check_mode=True, **OPTIONS.merge(ArgumentSpec(dict(POSTGRES_OPTIONS)), GUARDS).to_kwargs())
-    run_fix(module, undo_factory(STORES), (PostgresError, FitsError))
+    run_fix(module, undo_factory(STORES), (PostgresError, FitsError, ServiceError))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ description:
     without being started again.
   - Units that systemd stops together with one of the services (C(RequiredBy), C(BoundBy), C(PartOf)) are part of the plan, and are
     started again after it.
-  - The state before the stop is kept in a directory beside the journal, for whoever asks tomorrow why the service hung.
+  - The state before is kept in a directory beside the journal, for whoever asks tomorrow why the service hung.
   - When something goes wrong half way, the services that had been stopped are started again as far as possible, and the error
     says what is up and what is down.
   - Start and stop can be undone with M(fieldops.runbooks.runbook_undo). A restart cannot.
@@ -203,7 +203,7 @@ options:
   force_kill:
     description:
       - Whether to kill processes that are left when O(stop_timeout) is over. Each is killed by itself, after its start time was
-        compared again, and never one that belongs to another unit.
+        compared again, and never one that belongs to another unit. Processes that the manager does not reach are asked to end first.
       - Without it such a process is a failure that names it.
     type: bool
     default: false
@@ -214,9 +214,9 @@ options:
     default: auto
   evidence:
     description:
-      - Whether to keep the state of the services before they are stopped. Status and last log lines, and for each process its
-        command line with secrets left out, its state, its kernel stack, and how many files it has open.
-      - It is kept in C(evidence) below O(journal_dir), readable by its owner only, and as long as the journal is.
+      - Whether to keep the state of the services before anything is done to them. Status and last log lines, and for each process
+        its command line with secrets left out, its state, its kernel stack, and how many files it has open.
+      - It is kept in C(evidence) below O(journal_dir), readable by its owner only. The newest 100 are kept.
     type: bool
     default: true
   log_files:
@@ -425,13 +425,13 @@ findings:
     remedy:
       description: What would mend it, as a playbook with variables, or in words who to call.
       type: dict
-      sample: {"playbook": null, "vars": {}, "text": "a service that ends at once with exit code 0 may have found a lock file: read its log, and remove the lock when its process is gone"}
+      sample: {"playbook": null, "vars": {}, "text": "read its log; a service that ends at once with exit code 0 may have found a lock file"}
     runbook:
       description: File and heading of the runbook. Null here.
       type: dict
       sample: null
 evidence:
-  description: Where on the node the state before the stop was kept (C(directory), null where none was), and what manages the services.
+  description: Where on the node the state before the change was kept (C(directory), null where none was), and what manages the services.
   returned: always
   type: dict
   sample: {"directory": "/var/lib/fieldops/runbooks/evidence/20260131T235959-4711", "manager": "systemd"}

@@ -84,6 +84,9 @@ class Service:
     run: str = ""
     """Names one life of it: another value after every start."""
 
+    pending: bool = False
+    """A start or stop is queued, or under way."""
+
     remains: bool = False
     """Counts as active when its processes have ended."""
 
@@ -120,6 +123,9 @@ class Manager(ABC):
     @abstractmethod
     def stop(self, name: str, timeout: float) -> None:
         """Ask for a stop, likewise."""
+
+    def forgive(self, name: str) -> None:  # noqa: B027 - not every manager counts
+        """Forget how often it has failed, where a manager starts it no more for that."""
 
 
 def program(name: str) -> Optional[str]:

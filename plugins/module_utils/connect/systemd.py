@@ -11,11 +11,11 @@ import re
 import time
 from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
-from .service import Manager, Service, ServiceError, call, is_pattern, last_line, matching, program
+from .service import READ_TIMEOUT, Manager, Service, ServiceError, call, is_pattern, last_line, matching, program
 
 _PROPERTIES = (
     "Id Names LoadState ActiveState SubState UnitFileState MainPID ControlGroup Result ExecMainCode ExecMainStatus NRestarts Type TriggeredBy Restart"
-    " RestartUSec TimeoutStopUSec RequiredBy BoundBy ConsistsOf InvocationID RemainAfterExit RefuseManualStart RefuseManualStop NeedDaemonReload"
+    " RestartUSec TimeoutStopUSec RequiredBy BoundBy ConsistsOf InvocationID Job RemainAfterExit RefuseManualStart RefuseManualStop NeedDaemonReload"
     " ActiveEnterTimestampMonotonic ActiveExitTimestampMonotonic InactiveEnterTimestampMonotonic InactiveExitTimestampMonotonic"
 ).split()
 _SUFFIXES = (".service", ".socket", ".device", ".mount", ".automount", ".swap", ".target", ".path", ".timer", ".slice", ".scope")
@@ -70,8 +70,11 @@ class Systemd(Manager):
     def stop(self, name: str, timeout: float) -> None:
         self._ask("stop", name, timeout)
 
+    def forgive(self, name: str) -> None:
+        self._ask("reset-failed", name, READ_TIMEOUT)
+
     def _ask(self, verb: str, name: str, timeout: float) -> None:
-        code, output, errors = call([self._systemctl, verb, "--no-block", "--", full_name(name)], timeout)
+        code, output, errors = call([self._systemctl, verb, "--no-block", "--no-ask-password", "--", full_name(name)], timeout)
         if code != 0:
             raise ServiceError("systemctl %s %s failed: %s" % (verb, full_name(name), last_line(output, errors)))
 
@@ -181,6 +184,7 @@ def _service(name: str, asked: str, full: str, block: Block, clock: float) -> Se
         stops=tuple(sorted(set(_words(block, "RequiredBy") + _words(block, "BoundBy") + _words(block, "ConsistsOf")))),
         group=group,
         run=block.get("InvocationID", ""),
+        pending=_number(block, "Job") is not None,
         remains=block.get("RemainAfterExit") == "yes",
         manual=block.get("RefuseManualStart") != "yes" and block.get("RefuseManualStop") != "yes",
         reload_needed=block.get("NeedDaemonReload") == "yes",

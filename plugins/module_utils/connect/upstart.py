@@ -77,6 +77,7 @@ def _job(name: str, goal: str, state: str, pid: Optional[int]) -> Service:
         asked=name,
         id=name,
         load="loaded",
+        run="%d-%d" % (process.pid, process.start) if process else "",
     )
 
 

@@ -6,9 +6,8 @@
 from __future__ import annotations
 
 import math
-import re
-from dataclasses import asdict, dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Dict, Mapping, Optional, Set, Tuple
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
@@ -17,6 +16,8 @@ from ..connect.service import is_pattern
 from ..connect.services import MANAGERS, ServiceError
 from ..procedure.argspec import ArgumentSpec
 from .argspec import COMMON, HTTP, PATTERN, TCP, Options
+from .expect import check_regex
+from .restart_probe import Probe, parse
 
 LONGEST = 86400.0
 """Seconds; a longer wait is a mistake in writing."""
@@ -71,7 +72,7 @@ class Spec:
 
     name: str
     processes: Tuple[Pattern, ...] = ()
-    probe: Optional[Mapping[str, Any]] = None
+    probe: Optional[Probe] = None
     stop_timeout: Optional[float] = None
     start_timeout: float = 60.0
     settle: Optional[float] = None
@@ -79,7 +80,7 @@ class Spec:
 
     def kept(self) -> Dict[str, Any]:
         """What an undo needs; a probe may hold secrets, so it is not kept."""
-        return dict(asdict(self), probe=None, log_files=[])
+        return dict(asdict(replace(self, probe=None)), log_files=[])
 
 
 def spec_of(kept: Mapping[str, Any]) -> Spec:
@@ -156,7 +157,7 @@ def _spec(where: str, options: Mapping[str, Any], defaults: Spec) -> Spec:
     return Spec(
         name,
         tuple(_pattern(where, pattern) for pattern in options["processes"]),
-        _probe(where, options["probe"]),
+        parse("%s.probe" % where, options["probe"]),
         defaults.stop_timeout if own["stop_timeout"] is None else own["stop_timeout"],
         defaults.start_timeout if own["start_timeout"] is None else own["start_timeout"],
         defaults.settle if own["settle"] is None else own["settle"],
@@ -168,26 +169,8 @@ def _pattern(where: str, options: Mapping[str, Any]) -> Pattern:
     if not (options["program"] or options["args"] or options["title"]):
         raise ServiceError("%s: an element of processes needs program, args or title; an owner alone would mean all processes of that user" % where)
     if options["title"]:
-        try:
-            re.compile(options["title"])
-        except re.error as exc:
-            raise ServiceError("%s: title %r is not a regular expression: %s" % (where, options["title"], exc)) from exc
+        check_regex("%s.processes.title" % where, options["title"])
     return Pattern(options["program"], tuple(options["args"]), options["title"], options["owner"])
-
-
-def _probe(where: str, options: Optional[Mapping[str, Any]]) -> Optional[Mapping[str, Any]]:
-    if options is None:
-        return None
-    for kind in ("http", "tcp"):
-        if options[kind] and not 0 < options[kind]["timeout"] <= LONGEST:
-            raise ServiceError("%s: timeout of probe.%s must be more than 0 seconds, not %s" % (where, kind, options[kind]["timeout"]))
-    if options["http"] and options["http"]["body"] is not None and options["http"]["json"] is not None:
-        raise ServiceError("%s: body and json of probe.http exclude each other" % where)
-    if options["tcp"] and not 0 < options["tcp"]["port"] < 65536:
-        raise ServiceError("%s: port of probe.tcp must be 1 to 65535, not %d" % (where, options["tcp"]["port"]))
-    if options["unix"]:
-        _absolute("%s: probe.unix" % where, options["unix"])
-    return options
 
 
 def _seconds(where: str, value: Optional[float]) -> Optional[float]:
@@ -200,7 +183,3 @@ def _absolute(where: str, path: str) -> str:
     if not path.startswith("/"):
         raise ServiceError("%s must be an absolute path, not %r" % (where, path))
     return path
-
-
-def names_of(specs: Sequence[Spec]) -> List[str]:
-    return [spec.name for spec in specs]

@@ -10,10 +10,20 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from typing import Any
 
 from lab import procfs
 from lab.systemd_standin.units import NEVER_RAN, Units
+
+ENTERED = {
+    "active": "ActiveEnter",
+    "inactive": "InactiveEnter",
+    "failed": "InactiveEnter",
+    "activating": "InactiveExit",
+    "deactivating": "ActiveExit",
+}
+"""The time stamp that belongs to the beginning of a state."""
 
 
 class Runner:
@@ -59,11 +69,11 @@ class Runner:
     def _spawn(self) -> subprocess.Popen[bytes]:
         quiet = subprocess.DEVNULL
         worker = subprocess.Popen(self.unit["command"], env=self.unit["environment"], cwd="/", start_new_session=True, stdin=quiet, stdout=quiet, stderr=quiet)
-        self._say("active", "running", MainPID=worker.pid, Result="success")
+        self._say("active", "running", MainPID=worker.pid, Result="success", InvocationID=uuid.uuid4().hex, ExecMainCode=0, ExecMainStatus=0)
         return worker
 
     def _restart_later(self, worker: subprocess.Popen[bytes]) -> None:
-        self._say("activating", "auto-restart", MainPID=0, Result=_result(worker.returncode), NRestarts=self.state["NRestarts"] + 1)
+        self._say("activating", "auto-restart", MainPID=0, NRestarts=self.state["NRestarts"] + 1, **_ending(worker.returncode))
         limit = time.monotonic() + self.unit["restart_sec"]
         while time.monotonic() < limit and not self._told():
             time.sleep(0.02)
@@ -77,16 +87,17 @@ class Runner:
         limit = time.monotonic() + self.unit["timeout_stop"]
         while worker.poll() is None and time.monotonic() < limit and not self.over:
             time.sleep(0.02)
-        if worker.poll() is not None:
-            result = _result(worker.returncode)
-        else:
-            result = "timeout"
-            self._say("deactivating", "stop-sigkill", Result=result)
+        late = worker.poll() is None
+        if late:
+            self._say("deactivating", "stop-sigkill", Result="timeout")
             _kill(worker)
-        clean = result == "success"
-        self._say("inactive" if clean else "failed", "dead" if clean else "failed", MainPID=0, Result=result)
+        ending = _ending(worker.returncode) | ({"Result": "timeout"} if late else {})
+        clean = ending["Result"] == "success"
+        self._say("inactive" if clean else "failed", "dead" if clean else "failed", MainPID=0, **ending)
 
     def _say(self, active: str, sub: str, **others: Any) -> None:
+        if active != self.state["ActiveState"]:
+            others[f"{ENTERED[active]}TimestampMonotonic"] = time.monotonic_ns() // 1000
         self.state.update(ActiveState=active, SubState=sub, **others)
         self.units.write_state(self.name, self.state)
 
@@ -95,6 +106,11 @@ def _kill(worker: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(worker.pid, signal.SIGKILL)
     worker.wait()
+
+
+def _ending(code: int) -> dict[str, Any]:
+    """How a process ended: 1 is CLD_EXITED, 2 CLD_KILLED."""
+    return {"Result": _result(code), "ExecMainCode": 1 if code >= 0 else 2, "ExecMainStatus": abs(code)}
 
 
 def _result(code: int) -> str:

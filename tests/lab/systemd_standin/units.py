@@ -19,7 +19,16 @@ from lab import procfs
 
 State = dict[str, Any]
 TESTS = Path(__file__).resolve().parents[2]
-NEVER_RAN: State = {"ActiveState": "inactive", "SubState": "dead", "Result": "success", "MainPID": 0, "NRestarts": 0}
+NEVER_RAN: State = {
+    "ActiveState": "inactive",
+    "SubState": "dead",
+    "Result": "success",
+    "MainPID": 0,
+    "NRestarts": 0,
+    "ExecMainCode": 0,
+    "ExecMainStatus": 0,
+    "InvocationID": "",
+}
 
 
 class NotFound(Exception):
@@ -84,18 +93,19 @@ class Units:
         found = _read(self.file(name, "runner"))
         return int(found["pid"]) if found and procfs.is_running(found["pid"], found["started"]) else 0
 
-    def start(self, name: str) -> None:
-        """Type=simple: done as soon as the process runs, however soon it ends. A unit that is stopping is waited for."""
+    def start(self, name: str, block: bool = True) -> None:
+        """Type=simple: done as soon as the process runs, however soon it ends. A unit that is stopping is waited for, without `block` by another process."""
         self.unit(name)
+        if not block and self.runner(name) and self.state(name)["ActiveState"] == "deactivating":
+            _spawn([sys.executable, "-m", "lab.systemd_standin.systemctl", str(self.directory), "start", name])
+            return
         while self.runner(name) and self.state(name)["ActiveState"] not in ("active", "activating"):
             time.sleep(0.02)
         if self.runner(name):
             return
         self.write_state(name, dict(NEVER_RAN, ActiveState="activating", SubState="start"))
         command = [sys.executable, "-m", "lab.systemd_standin.runner", str(self.directory), name]
-        environment = {**os.environ, "PYTHONPATH": str(TESTS)}
-        quiet = subprocess.DEVNULL
-        runner = subprocess.Popen(command, env=environment, cwd="/", start_new_session=True, stdin=quiet, stdout=quiet, stderr=quiet)
+        runner = _spawn(command)
         _write(self.file(name, "runner"), {"pid": runner.pid, "started": procfs.start_time(runner.pid)})
         while self.state(name)["SubState"] == "start" and runner.poll() is None:
             time.sleep(0.02)
@@ -109,6 +119,12 @@ class Units:
         while block and self.runner(name):
             time.sleep(0.02)
 
+    def reset_failed(self, name: str) -> None:
+        """A unit that failed counts as one that never ran."""
+        self.unit(name)
+        if self.state(name)["ActiveState"] == "failed":
+            self.write_state(name, NEVER_RAN)
+
     def close(self) -> None:
         """The test is over: nothing of any unit may stay."""
         for name in self.names():
@@ -117,6 +133,13 @@ class Units:
                 os.kill(pid, signal.SIGQUIT)
         while any(self.runner(name) for name in self.names()):
             time.sleep(0.02)
+
+
+def _spawn(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    """A process of its own, which nobody waits for."""
+    quiet = subprocess.DEVNULL
+    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
+    return subprocess.Popen(command, env=environment, cwd="/", start_new_session=True, stdin=quiet, stdout=quiet, stderr=quiet)
 
 
 def _read(path: Path) -> State | None:

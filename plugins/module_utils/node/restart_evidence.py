@@ -1,0 +1,167 @@
+# Copyright (c) 2026, the fieldops.runbooks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a person would ask for tomorrow, kept before a stop destroys it.
+
+One directory for each run below ``evidence`` of the journal's directory, with a file for each service. Nothing in it is
+larger than some limit, and the oldest go first. Secrets are left out as far as they can be told by their names.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from typing import Iterator, List, Sequence, Tuple
+
+from ..connect.command import redact
+from ..connect.files import tail
+from ..connect.procfs import Process
+from ..connect.service import ServiceError, call, program
+from ..procedure.directory import make_directories, unsafe
+from ..procedure.errors import JournalError
+from .restart import Seen
+
+RUNS_KEPT = 100
+PROCESSES_KEPT = 64
+FILE_KEPT = 262144
+LINES_KEPT = 200
+_CALL_TIMEOUT = 10.0
+_HIDDEN = "********"
+_WORDS = r"passw(?:or)?d|passwd|passphrase|pwd|secret|token|credential|api[_-]?key|private[_-]?key|access[_-]?key|cookie|authorization"
+_NAME = r"[A-Za-z0-9_.-]*(?:%s)[A-Za-z0-9_-]*" % _WORDS
+_PAIR = re.compile(r"(?i)(?P<name>%s)(?P<sign>[\"']?\s*[=:]\s*)(?P<value>\"[^\"]*\"|'[^']*'|(?:bearer|basic)\s+\S+|[^\s,;&]+)" % _NAME)
+_FLAGGED = re.compile(r"(?i)(?P<name>(?<!\S)--?%s)(?P<sign>\s+)(?P<value>[^\s-]\S*)" % _NAME)
+_FLAG = re.compile(r"(?i)^--?%s$" % _NAME)
+_ENVIRONMENT = re.compile(r"^(?:Environment|PassEnvironment|SetCredential\w*|LoadCredential\w*)=")
+_STATUS = ("Name", "State", "PPid", "Uid", "FDSize", "VmRSS", "VmSwap", "Threads", "SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt")
+
+
+def keep(journal: str, seen: Sequence[Seen], log_files: Sequence[str]) -> str:
+    """The directory in which the state of these services was kept."""
+    place = os.path.join(journal, "evidence")
+    reason = unsafe(place)
+    if reason:
+        raise JournalError("evidence cannot be kept: %s. Nothing was changed. Pass evidence: false to do without." % reason)
+    directory = os.path.join(place, "%s-%d" % (time.strftime("%Y%m%dT%H%M%S", time.gmtime()), os.getpid()))
+    try:
+        make_directories(place)
+        _prune(place)
+        os.mkdir(directory, 0o700)
+        for each in seen:
+            _write(os.path.join(directory, "%s.txt" % _file_name(each.id)), _about(each))
+        for number, path in enumerate(dict.fromkeys([*log_files, *(path for each in seen for path in each.spec.log_files)])):
+            _write(os.path.join(directory, "log-%d-%s.txt" % (number, _file_name(os.path.basename(path)))), _log(path))
+    except OSError as exc:
+        raise JournalError("evidence cannot be kept below %s: %s. Nothing was changed. Pass evidence: false to do without." % (place, exc.strerror)) from exc
+    return directory
+
+
+def _prune(place: str) -> None:
+    """The newest stay; their names begin with the time. Links are left alone."""
+    names = sorted(name for name in os.listdir(place) if re.fullmatch(r"\d{8}T\d{6}-\d+", name))
+    for name in names[: max(0, len(names) - RUNS_KEPT + 1)]:
+        path = os.path.join(place, name)
+        if not os.path.islink(path):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _write(path: str, text: str) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        data = text.encode("utf-8", "replace")
+        file.write(data if len(data) <= FILE_KEPT else data[: FILE_KEPT // 2] + b"\n[... left out ...]\n" + data[-FILE_KEPT // 2 :])
+
+
+def _file_name(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.@-]", "_", text)[:100].lstrip(".") or "_"
+
+
+def _about(seen: Seen) -> str:
+    parts = ["%s as it was at %s\n" % (seen.id, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))]
+    parts += ["--- %s\n%s" % (title, text) for title, text in _told(seen)]
+    parts += ["--- process %d\n%s" % (process.pid, _process(process)) for process in seen.running[:PROCESSES_KEPT]]
+    if len(seen.running) > PROCESSES_KEPT:
+        parts.append("--- and %d more processes\n" % (len(seen.running) - PROCESSES_KEPT))
+    return "\n".join(parts)
+
+
+def _told(seen: Seen) -> Iterator[Tuple[str, str]]:
+    """What the manager has to say."""
+    yield "service", "".join("%s: %s\n" % (name, value) for name, value in sorted(vars(seen.service).items()))
+    if seen.service.manager != "systemd":
+        return
+    lines = "--lines=%d" % LINES_KEPT
+    for command in (
+        ["systemctl", "show", "--no-pager", "--", seen.id],
+        ["systemctl", "status", "--no-pager", "--full", lines, "--", seen.id],
+        ["journalctl", "--no-pager", "--quiet", "--output=short-iso", lines, "--unit", seen.id],
+    ):
+        yield " ".join(command), without_secrets(_said(command))
+
+
+def _said(command: Sequence[str]) -> str:
+    found = program(command[0])
+    if found is None:
+        return "%s is not installed\n" % command[0]
+    try:
+        code, output, errors = call([found, *command[1:]], _CALL_TIMEOUT)
+    except ServiceError as exc:
+        return "%s\n" % exc
+    return "%s%s[exit code %d]\n" % (output, errors, code)
+
+
+def _process(process: Process) -> str:
+    pid = process.pid
+    rows = [("command line", " ".join(without_secret_words(process.argv))), ("owner", process.owner)]
+    rows += [("open files", _count(pid)), ("waits in", _file(pid, "wchan")), ("kernel stack", _file(pid, "stack"))]
+    rows += [("status", "\n".join(line for line in _file(pid, "status").splitlines() if line.split(":")[0] in _STATUS))]
+    return "".join("%s: %s\n" % (name, value) for name, value in rows)
+
+
+def _count(pid: int) -> str:
+    try:
+        return str(len(os.listdir("/proc/%d/fd" % pid)))
+    except OSError as exc:
+        return "not seen (%s)" % exc.strerror
+
+
+def _file(pid: int, name: str) -> str:
+    try:
+        with open("/proc/%d/%s" % (pid, name), encoding="utf-8", errors="replace") as file:
+            return file.read(16384)
+    except OSError as exc:
+        return "not seen (%s)" % exc.strerror
+
+
+def _log(path: str) -> str:
+    """The last lines of a log. What is no regular file is not read: it might never end."""
+    try:
+        lines: List[str] = tail(path, FILE_KEPT // 2)[-LINES_KEPT:] if os.path.isfile(path) else ["[not a file]"]
+    except OSError as exc:
+        lines = ["[not read: %s]" % exc.strerror]
+    return "%s\n%s\n" % (path, without_secrets("\n".join(lines)))
+
+
+# -- secrets -----------------------------------------------------------------------------------------------------------
+
+
+def without_secrets(text: str) -> str:
+    """Text without what follows a name such as password or token, passwords in URLs, and the environment of a unit."""
+    kept = [line for line in text.splitlines() if not _ENVIRONMENT.match(line)]
+    return redact(_FLAGGED.sub(_hide, _PAIR.sub(_hide, "\n".join(kept))), ()) + "\n"
+
+
+def without_secret_words(argv: Sequence[str]) -> List[str]:
+    """A command line likewise; the word after an option that is named so is hidden as well."""
+    shown: List[str] = []
+    hide = False
+    for word in argv:
+        shown.append(_HIDDEN if hide else without_secrets(word).rstrip("\n"))
+        hide = not hide and _FLAG.match(word) is not None
+    return shown
+
+
+def _hide(found: re.Match[str]) -> str:
+    return found["name"] + found["sign"] + _HIDDEN
