@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Sequence
 
 import pytest
-from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.procfs import Process, hides_others, processes, read_process
+from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.procfs import (
+    Pattern,
+    Process,
+    age,
+    hides_others,
+    open_files,
+    processes,
+    read_process,
+    started_at,
+)
 
 
 @pytest.mark.parametrize(
@@ -127,3 +136,93 @@ def test_whether_others_are_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_mounts_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     assert hides_others(str(tmp_path)) is True
+
+
+SERVICE = ("/usr/bin/python3", "-u", "/opt/scripts/service.py", "--demon", "--name=1")
+HTTPD = ("httpd (mod_wsgi-express)", "-f", "/opt/modwsgi-default/httpd.conf", "-k", "start")
+NGINX = ("nginx: worker process",)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "argv", "matches"),
+    [
+        (Pattern("/opt/scripts/service.py"), SERVICE, True),
+        (Pattern("service.py"), SERVICE, True),
+        (Pattern("service.p"), SERVICE, False),
+        (Pattern("scripts/service.py"), SERVICE, False),
+        (Pattern("python3"), SERVICE, True),
+        (Pattern("service.py", ("--demon",)), SERVICE, True),
+        (Pattern("service.py", ("--demon", "--name=1")), SERVICE, True),
+        (Pattern("service.py", ("--name",)), SERVICE, False),
+        (Pattern(None, ("--name=1",)), SERVICE, True),
+        (Pattern(None, ("/usr/bin/python3",)), SERVICE, False),
+        (Pattern("service.py", (), None, "fitsdata"), SERVICE, True),
+        (Pattern("service.py", (), None, "root"), SERVICE, False),
+        (Pattern("service.py"), ("grep", "service.py"), False),
+        (Pattern("service.py"), ("vi", "/opt/scripts/service.py"), False),
+        (Pattern("run.sh"), ("/bin/sh", "/opt/run.sh", "x"), True),
+        (Pattern("run.sh"), ("/bin/sh", "-c", "/opt/run.sh"), False),
+        (Pattern("sh"), ("/bin/sh", "/opt/run.sh"), True),
+        (Pattern(None, (), r"httpd \(mod_wsgi-express\) .*"), HTTPD, True),
+        (Pattern(None, (), "httpd"), HTTPD, False),
+        (Pattern(None, (), "nginx: worker process.*"), NGINX, True),
+        (Pattern(None, (), "nginx: (master|worker) process"), ("grep", "nginx: worker process"), False),
+        (Pattern("nginx", (), "nginx: worker process"), NGINX, False),
+        (Pattern(), SERVICE, False),
+        (Pattern(None, (), None, "fitsdata"), SERVICE, False),
+        (Pattern("service.py"), (), False),
+    ],
+)
+def test_a_pattern(pattern: Pattern, argv: Sequence[str], matches: bool) -> None:
+    assert pattern.matches(Process(1, 1, tuple(argv), "fitsdata")) is matches
+
+
+def test_the_owner_is_told_apart() -> None:
+    pattern, process = Pattern("service.py", (), None, "root"), Process(1, 1, SERVICE, "fitsdata")
+    assert pattern.describes(process)
+    assert not pattern.matches(process)
+
+
+def test_how_old_a_process_is() -> None:
+    before = time.time()
+    child = subprocess.Popen(["sleep", "600"])
+    try:
+        process = read_process(child.pid)
+        assert process is not None
+        tick = 1 / os.sysconf("SC_CLK_TCK")
+        assert before - 2 * tick <= started_at(process) <= time.time() + tick
+        time.sleep(0.2)
+        assert 0.2 - 2 * tick <= age(process) <= time.time() - before + 2 * tick
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_what_a_process_has_open(tmp_path: Path) -> None:
+    path = tmp_path / "held"
+    hold = "import sys, time; file = open(sys.argv[1], 'wb'); file.write(b'x' * 100000); file.flush(); print(flush=True); time.sleep(600)"
+    child = subprocess.Popen([sys.executable, "-c", hold, str(path)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        assert child.stdout is not None
+        child.stdout.readline()
+        assert open_files([child.pid]).deleted == ()
+        with open(path, "rb") as again:
+            path.unlink()
+            [seen] = [each for each in open_files([child.pid, os.getpid()]).deleted if child.pid in each.pids]
+            assert (seen.path, sorted(seen.pids)) == (str(path), sorted([child.pid, os.getpid()]))
+            assert 100000 <= seen.size < 200000
+            assert (seen.device, seen.inode) == (os.fstat(again.fileno()).st_dev, os.fstat(again.fileno()).st_ino)
+    finally:
+        child.kill()
+        child.communicate()
+    assert open_files([child.pid]).deleted == ()
+
+
+def test_descriptors_that_one_may_not_see(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_path: str) -> None:
+        raise PermissionError
+
+    (tmp_path / "12" / "fd").mkdir(parents=True)
+    assert open_files([12, 13], str(tmp_path)).unseen == ()
+    monkeypatch.setattr("os.listdir", refused)
+    assert open_files([12], str(tmp_path)).unseen == (12,)
