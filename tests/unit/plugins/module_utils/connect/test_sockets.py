@@ -14,7 +14,6 @@ from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.sockets 
 from hypothesis import given
 from hypothesis import strategies as st
 
-
 ANY = "0.0.0.0"  # noqa: S104
 
 
