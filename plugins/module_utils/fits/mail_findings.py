@@ -14,8 +14,6 @@ from .mail_job import CHECK, DATA, CronLine, Mail, Run, local, sent_for
 
 RUNBOOK = ("fits.rst", "User Notifications")
 ITOPS = "work with ITOps to check the mail server's configuration"
-GRACE = 600.0
-"""Seconds between the time that a line is due and the time that its run must show in the log."""
 _EARLY = 60.0
 _SHOWN = 20
 _JOBS = {DATA: "the job for new data", CHECK: "the job with --check"}
@@ -75,7 +73,7 @@ class MailState:
 
 def match(program: str, row: Mapping[str, Any]) -> bool:
     """Exactly, as the loader writes them."""
-    return program + "/science" == row["selection"] or "Auto - " + program == row["label"]
+    return bool(row["selection"] == program + "/science" or row["label"] == "Auto - " + program)
 
 
 def diagnose(state: MailState) -> List[Finding]:
@@ -198,9 +196,9 @@ def _overdue(state: MailState) -> List[CronLine]:
     free = list(state.runs)
     late = []
     for line in state.cron:
-        if not line.active or line.exists is False or line.last_due is None or state.now - line.last_due < GRACE:
+        if not line.active or line.exists is False or line.must_show is None:
             continue
-        due = line.last_due - _EARLY
+        due = line.must_show - _EARLY
         mine = [run for run in free if run.started >= due and line.script.endswith(run.script) and run.job in (line.job, None)]
         mine.sort(key=lambda run: run.job is None)
         if mine:
@@ -214,7 +212,7 @@ def _late(overdue: Sequence[CronLine], newest: Run) -> Finding:
     line = overdue[0]
     summary = "%s was due on %s (%s line %d) and has not run; the newest run began on %s" % (
         _JOBS[line.job],
-        local(line.last_due),
+        local(line.must_show),
         line.line.file,
         line.line.number,
         local(newest.started),

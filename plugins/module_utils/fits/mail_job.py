@@ -42,6 +42,8 @@ class CronLine:
     """The script of the other era, where that one is installed beside it."""
     last_due: Optional[float] = None
     next_due: Optional[float] = None
+    must_show: Optional[float] = None
+    """When it was last due so long ago that its run must show in the log."""
 
     def to_dict(self) -> Dict[str, Any]:
         return {

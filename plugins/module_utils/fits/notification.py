@@ -46,6 +46,8 @@ _RUNS = 20
 _QUIET_SENDING, _QUIET = 60.0, 600.0
 """Seconds of silence after which a run hangs: on a mail, or on anything else."""
 _STARTING = 120.0
+_GRACE = 600.0
+"""Seconds between the time that a line is due and the time that its run must show in the log."""
 _COPY = re.compile(r"^\.|~$|\.(rpm(save|orig|new)|dpkg-[a-z]+|bak|orig|sw[a-z])$")
 
 
@@ -239,6 +241,7 @@ def _on_disk(line: CronLine, now: float) -> CronLine:
         other_script=other if exists is False and _exists(other) else "",
         last_due=schedule.last(now) if schedule else None,
         next_due=schedule.next(now) if schedule else None,
+        must_show=schedule.last(now - _GRACE) if schedule else None,
     )
 
 
