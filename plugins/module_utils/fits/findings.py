@@ -39,6 +39,20 @@ def diagnose_queue(state: QueueState, verdict: Optional[Verdict] = None) -> List
     return found + [Finding("fits.%s.ok" % queue, "ok", queue + " queue", summary, dict(counts), None, runbook(queue))]
 
 
+def diagnose_watched(state: QueueState, moved: Optional[bool]) -> List[Finding]:
+    """The same for a queue that was watched: workers that are alive and take nothing are deaf. One that is on a row may take its time."""
+    verdict = judge(state)
+    found = diagnose_queue(state, verdict)
+    queue, waiting = state.table.queue, verdict.counts["pending"]
+    if moved is not False or not waiting or not state.workers.live or verdict.counts["in_progress"]:
+        return found
+    summary = "%d %s queue rows wait, %d workers are alive, and none of them takes a row" % (waiting, queue, len(state.workers.live))
+    detail = {"pending": waiting, "pids": [process.pid for process in state.workers.live]}
+    remedy = Remedy("keep what shows why (stack, log), then restart fits-service_%s_queue*" % queue)
+    deaf = Finding("fits.%s.not_moving" % queue, "critical", queue + " queue", summary, detail, remedy, runbook(queue))
+    return [finding for finding in found if finding.severity != "ok"] + [deaf]
+
+
 def _condition_finding(state: QueueState, verdict: Verdict, condition: str) -> Finding:
     severity, what, so = _TOLD[condition]
     rows = [judged for judged in verdict.judged if judged.condition == condition]

@@ -13,7 +13,7 @@ from ..procedure.envelope import Change, Finding, Outcome
 from ..procedure.errors import Refusal
 from ..procedure.run import Check, Procedure
 from .errors import FitsError
-from .findings import diagnose_queue, queue_facts
+from .findings import diagnose_queue, diagnose_watched, queue_facts
 from .observe import FitsHost, FitsState
 from .queue import QueueState, Verdict, judge, plan_reset
 from .rows import RowStore, queue_errors, spellings
@@ -43,7 +43,7 @@ class QueueInfo(Check[FitsState]):
         return FitsState(self.host.schema, queues, moves)
 
     def diagnose(self, state: FitsState) -> List[Finding]:
-        return [finding for queue in state.queues.values() for finding in diagnose_queue(queue)]
+        return [finding for name, queue in state.queues.items() for finding in diagnose_watched(queue, state.moves.get(name))]
 
     def facts(self, state: FitsState) -> Mapping[str, Any]:
         facts: Dict[str, Any] = {}

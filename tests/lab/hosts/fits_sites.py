@@ -51,7 +51,7 @@ def _answers(host: Host) -> bool:
     return host.run(["curl", "--silent", "--fail", "--max-time", "5", url], check=False).stdout.strip() == "[]"
 
 
-def _register(name: str, group: str, generation: str, **plan: Any) -> None:
+def _register(name: str, group: str, generation: str, variables: dict[str, Any], **plan: Any) -> None:
     register(
         name,
         Site(
@@ -63,14 +63,16 @@ def _register(name: str, group: str, generation: str, **plan: Any) -> None:
             variables={
                 "fits_peer_user": "fitsdata",
                 "fits_scripts_dir": "/opt/FitsStorage/fits_storage/scripts",
-                "fits_archive_url": ARCHIVE,
                 "fits_web_ca_cert": CA_CERT,
+                **variables,
             },
             ports=(80, 443),
         ),
     )
 
 
-_register("fits-a", "fits_servers", "A", destinations=[ARCHIVE])
-_register("fits-c", "fits_servers", "C", destinations=[ARCHIVE])
-_register("archive", "archive_servers", "C", archive=True)
+FITS = {"fits_archive_url": ARCHIVE, "fits_sources": ["dhs", "visiting"]}
+SOURCELESS = {"fits_sources": [], "fits_site": "archive", "fits_dhs_dir": ""}
+_register("fits-a", "fits_servers", "A", FITS, destinations=[ARCHIVE])
+_register("fits-c", "fits_servers", "C", FITS, destinations=[ARCHIVE])
+_register("archive", "archive_servers", "C", SOURCELESS, archive=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.postgres import Client
-from ansible_collections.fieldops.runbooks.plugins.module_utils.fits.findings import diagnose_queue, queue_facts
+from ansible_collections.fieldops.runbooks.plugins.module_utils.fits.findings import diagnose_queue, diagnose_watched, queue_facts
 from ansible_collections.fieldops.runbooks.plugins.module_utils.fits.observe import unknown_clients
 from ansible_collections.fieldops.runbooks.plugins.module_utils.fits.procedures import live_guard, moves
 from ansible_collections.fieldops.runbooks.plugins.module_utils.fits.queue import judge
@@ -69,6 +69,25 @@ def test_workers_and_constraints_are_told() -> None:
     found = told(b.state(b.INGEST_C_LAGGING, [b.row(b.INGEST_C, 1)], recycled))
     assert set(found) == {"fits.ingest.lock_recycled", "fits.ingest.no_worker", "fits.ingest.constraints_lag"}
     assert found["fits.ingest.constraints_lag"].detail == {"missing": [["filename", "path", "inprogress", "fail_dt"]]}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "workers", "moved", "deaf"),
+    [
+        (["clean"], b.workers(None), False, True),
+        (["clean"], b.workers(None), True, False),
+        (["clean"], b.workers(None), None, False),  # not watched
+        ([], b.workers(None), False, False),  # nothing waits
+        (["clean"], Workers(), False, False),  # that is no_worker
+        (["orphan", "clean"], b.workers(None), False, False),  # may be busy with it
+    ],
+)
+def test_a_worker_that_takes_nothing_is_deaf(kinds: Any, workers: Any, moved: Any, deaf: bool) -> None:
+    state = b.state(b.INGEST_C, [b.row(b.INGEST_C, n, kind, "f%d.fits" % n) for n, kind in enumerate(kinds, 1)], workers)
+    codes = [finding.code for finding in diagnose_watched(state, moved)]
+    assert ("fits.ingest.not_moving" in codes) == deaf
+    if deaf:
+        assert "fits.ingest.ok" not in codes
 
 
 def test_entries_are_worst_first_and_bounded() -> None:
