@@ -8,20 +8,20 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-import stat
 import time
 from dataclasses import dataclass, replace
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
-from ..connect.command import redact
-from ..connect.files import tail
 from ..procedure.envelope import Finding
 from ..procedure.errors import RunbookError
 from .expect import Missed, Options, Said, check_regex
 from .sizes import show_age, show_size
 
+if TYPE_CHECKING:
+    from ..connect.logs import Line
+
 _MOST_FILES = 100
-_SHOWN = 500
+_ENDING_READ = 1 << 16
 _ENDING = 10
 """Lines at the end, one of which must be what the log must end with."""
 _SPECIAL = re.compile(r"[*?\[]")
@@ -145,33 +145,32 @@ def look(wanted: Wanted) -> Seen:
 
 
 def _look_at(wanted: Wanted, path: str) -> Union[Sight, Missed]:
-    """Opened once, so that what is said of it is said of one file."""
-    try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            return Missed("%s is not a regular file" % path)
-        ending = tuple(redact(line[:_SHOWN], ()) for line in tail(path)[-_ENDING:])
-        sight = Sight(path, time.time(), status.st_mtime, status.st_size, status.st_ino, ending)
-        return _scanned(wanted, sight) if wanted.patterns else sight
-    except OSError as exc:
-        return Missed("cannot read %s: %s" % (path, exc.strerror))
-
-
-def _scanned(wanted: Wanted, sight: Sight) -> Union[Sight, Missed]:
-    from ..connect.logs import Kind, scan  # noqa: PLC0415 - most expectations look for nothing
+    from ..connect.logs import Kind, last_lines, scan  # noqa: PLC0415 - only where there are logs to look at
     from ..connect.logtime import Clock  # noqa: PLC0415
     from ..connect.rotation import LogError, Span  # noqa: PLC0415
 
-    clock = None if wanted.time_format == "none" else Clock(wanted.time_format, sight.now)
-    span = Span(sight.path, wanted.rotated, wanted.max_bytes, None if wanted.since is None else sight.now - wanted.since, clock)
+    now = time.time()
+    clock = None if wanted.time_format == "none" else Clock(wanted.time_format, now)
+    span = Span(path, wanted.rotated, wanted.max_bytes, None if wanted.since is None else now - wanted.since, clock)
     try:
+        status = os.stat(path)
+        ending = tuple(line.text for line in last_lines(Span(path, wanted.rotated, _ENDING_READ), _ENDING))
+        sight = Sight(path, now, status.st_mtime, status.st_size, status.st_ino, ending)
+        if not wanted.patterns:
+            return sight
         found = scan(span, [Kind(each.name, each.regex, each.severity) for each in wanted.patterns], wanted.benign, wanted.last)
     except LogError as exc:
         return Missed(str(exc))
-    matched = tuple(
-        Matched(each.name, each.severity, each.count, each.first, each.last, tuple(line.text for line in reversed(each.lines))) for each in found.kinds
-    )
-    return replace(sight, matched=matched, bytes_read=found.bytes_read, complete=found.complete, unread=found.unread)
+    except OSError as exc:
+        return Missed("cannot read %s: %s" % (path, exc.strerror))
+    matched = tuple(Matched(each.name, each.severity, each.count, each.first, each.last, tuple(map(_told, reversed(each.lines)))) for each in found.kinds)
+    sources = found.sources
+    return replace(sight, matched=matched, bytes_read=sources.bytes_read, complete=sources.complete, unread=sources.unread)
+
+
+def _told(line: Line) -> str:
+    """The line, and how the entry that it begins ends: with a traceback that is what went wrong."""
+    return "%s | %s" % (line.text, line.ends) if line.ends else line.text
 
 
 def sizes(wanted: Wanted) -> Sizes:
@@ -222,7 +221,7 @@ def _judge_one(wanted: Wanted, seen: Sight) -> List[Finding]:
 
 def _match_finding(wanted: Wanted, seen: Sight, about: str, matched: Matched) -> Finding:
     when = ", the newest %s ago" % show_age(max(0.0, seen.now - matched.last)) if matched.last else ""
-    newest = ": %s" % matched.lines[0].splitlines()[0][:200] if matched.lines and matched.lines[0] else ""
+    newest = ": %s" % matched.lines[0][:300] if matched.lines else ""
     text = "%s%d of class %s%s%s" % (about, matched.found, matched.name, when, newest)
     detail: Dict[str, Any] = {"path": seen.path, "class": matched.name, "found": matched.found, "lines": list(matched.lines)}
     finding = wanted.said.bad("matched", matched.severity, text, **detail)

@@ -159,7 +159,7 @@ def test_years_that_cannot_be_counted() -> None:
 
 
 ONE = logs.Sight("/log/a.log", 1000.0, 940.0, 50, 7, ("first", "exiting normally", "last"))
-ERROR = logs.Matched("errors", "critical", 2, 100.0, 940.0, ("Traceback\nNameError", "older"))
+ERROR = logs.Matched("errors", "critical", 2, 100.0, 940.0, ("Traceback | NameError", "older"))
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_what_is_told_of_matches() -> None:
     want = wanted("logs", path="/log/*.log", name="the logs", code="fits.log")
     [finding] = logs.judge(want, (replace(ONE, matched=(ERROR,)),))
     assert finding.code == "fits.log.matched"
-    assert finding.summary == "the logs: a.log: 2 of class errors, the newest 60 s ago: Traceback"
+    assert finding.summary == "the logs: a.log: 2 of class errors, the newest 60 s ago: Traceback | NameError"
     assert finding.detail["class"] == "errors"
 
 
