@@ -70,7 +70,7 @@ def purge(_names: list[str]) -> None:
     with locked("engine"):
         if engines.running():
             raise LabError("another run still uses the engine")
-        call(as_root("rm", "-rf", "--one-file-system", str(PLACE / "docker")), "rm")
+        call(as_root("rm", "-rf", "--one-file-system", str(engines.DATA)), "rm")
 
 
 def sweep(_names: list[str]) -> None:

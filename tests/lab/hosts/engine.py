@@ -24,6 +24,7 @@ DEFAULT = "unix:///var/run/docker.sock"
 RUNTIME = Path("/run") / MARK  # short: the path of a socket may have some 100 characters
 SOCKET = RUNTIME.with_suffix(".sock")
 PIDFILE = RUNTIME.with_suffix(".pid")
+DATA = PLACE / "docker"
 LOG = PLACE / "engine.log"
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 30.0
@@ -85,20 +86,20 @@ def ready() -> Engine:
     return OWN
 
 
-def running() -> list[tuple[int, int]]:
-    """Processes of our own engine (dockerd, containerd, shims), by pid and start time: all carry a path of ours as an argument."""
+def running() -> dict[int, int]:
+    """Processes of our own engine (dockerd, containerd, shims), pid to start time: all carry a path of ours as an argument."""
     marks = tuple(os.fsencode(path) for path in (PIDFILE, RUNTIME))
-    found = []
-    for name in filter(str.isdigit, os.listdir("/proc")):
+    found = {}
+    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        if not _program(pid).startswith(("dockerd", "containerd")):
+            continue
         try:
-            words = Path("/proc", name, "cmdline").read_bytes().split(b"\0")
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        program = os.path.basename(words[0])
-        ours = any(word == mark or word.startswith(mark + b"/") for word in words for mark in marks)
-        started = procfs.start_time(int(name)) if ours and (program == b"dockerd" or program.startswith(b"containerd")) else None
-        if started is not None:
-            found.append((int(name), started))
+        started = procfs.start_time(pid)
+        if started is not None and any(word == mark or word.startswith(mark + b"/") for word in words for mark in marks):
+            found[pid] = started
     return found
 
 
@@ -108,6 +109,7 @@ def start() -> None:
     if OWN.answers():
         return
     _end_deaf_daemon()
+    _forget_dead_processes()
     say("starting a Docker engine ...")
     path = f"PATH={os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
     with open(LOG, "wb") as log:
@@ -117,7 +119,7 @@ def start() -> None:
     began = time.monotonic()
     while not OWN.answers():
         waited = time.monotonic() - began
-        if waited > START_TIMEOUT or (waited > 2 and not running()):
+        if waited > START_TIMEOUT or (waited > 2 and not _pids("dockerd")):
             raise LabError(
                 "no Docker engine answers, and none could be started. It needs root (or sudo), Linux control groups mounted at /sys/fs/cgroup, "
                 f"and the packages docker.io and iptables. The end of {LOG.name}:\n{tail(LOG.read_text(errors='replace'))}"
@@ -136,7 +138,7 @@ def _daemon_argv() -> list[str]:
         str(PIDFILE),
         "--exec-root",
         str(RUNTIME),
-        f"--data-root={PLACE / 'docker'}",
+        f"--data-root={DATA}",
         # A system containerd, where one runs, is shared with others.
         f"--containerd-namespace={MARK}",
         f"--containerd-plugins-namespace={MARK}-plugins",
@@ -152,19 +154,29 @@ def _daemon_argv() -> list[str]:
 def _end_deaf_daemon() -> None:
     """A daemon that runs but does not answer (it may be starting, or hang) would hold the pid file against a new one."""
     limit = time.monotonic() + 10
-    while any(_is_daemon(pid) for pid, _started in running()) and not OWN.answers():
+    while (deaf := _pids("dockerd")) and not OWN.answers():
         if time.monotonic() > limit:
-            for pid, started in running():
-                if _is_daemon(pid):
-                    _end(pid, started)
+            for pid, started in deaf.items():
+                _end(pid, started)
         time.sleep(0.2)
 
 
-def _is_daemon(pid: int) -> bool:
+def _forget_dead_processes() -> None:
+    """Pid files of processes that were killed: a new daemon would take a zombie, which waits for its parent, for alive."""
+    files = {"dockerd": PIDFILE, "containerd": RUNTIME / "containerd/containerd.pid"}
+    call(as_root("rm", "-f", *[str(file) for program, file in files.items() if not _pids(program)]), "rm")
+
+
+def _pids(program: str) -> dict[int, int]:
+    """Those of our processes that run this program, with their start times."""
+    return {pid: started for pid, started in running().items() if _program(pid) == program}
+
+
+def _program(pid: int) -> str:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().partition(b"\0")[0].endswith(b"dockerd")
+        return os.path.basename(os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes().partition(b"\0")[0]))
     except OSError:
-        return False
+        return ""
 
 
 def stop() -> None:
@@ -174,18 +186,17 @@ def stop() -> None:
     if not OWN.answers():
         start()  # only a daemon knows which containers, bridges and mounts an earlier one left
     OWN.remove()
-    processes = running()
-    for pid, started in sorted(processes, key=lambda process: not _is_daemon(process[0])):
+    for pid, started in [*_pids("dockerd").items(), *running().items()]:  # the daemon takes the others along
         _end(pid, started)
-    for mount in _mounts():
-        call(as_root("umount", mount), f"umount {mount}")
+    while mounted := _mounts():  # a killed daemon's lie below those of the next one, and show when these are gone
+        call(as_root("umount", "--lazy", mounted[0]), f"umount {mounted[0]}")
     call(as_root("rm", "-rf", "--one-file-system", *map(str, (RUNTIME, SOCKET, PIDFILE))), f"rm {RUNTIME}")
 
 
 def _mounts() -> list[str]:
     """What an engine that ended leaves mounted, the innermost first."""
     mounted = [line.split()[1].encode().decode("unicode_escape") for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()]
-    return [path for path in reversed(mounted) if path.startswith((f"{RUNTIME}/", f"{PLACE}/docker/"))]
+    return [path for path in reversed(mounted) if f"{path}/".startswith((f"{RUNTIME}/", f"{DATA}/"))]
 
 
 def _end(pid: int, started: int) -> None:
