@@ -98,7 +98,7 @@ def _judge(state: PermissionState, entry: Entry) -> Union[Change, Left, None]:
     if not entry.is_directory and not stat.S_ISREG(entry.mode):
         return Left(entry.path, "special", "it is neither a file nor a directory", "find out who put it there")
     if entry.trouble:
-        return Left(entry.path, "unmendable", "it cannot be read: %s" % entry.trouble, "ask those who run the file server or disk")
+        return Left(entry.path, "unmendable", entry.trouble, "ask those who run the file server or disk")
     kind, granted = decide(state.who, entry.uid, entry.gid, entry.mode, entry.acl, entry.need)
     lacking = entry.need & ~granted
     if entry.tried or (entry.tried is None and not lacking):

@@ -115,12 +115,9 @@ class Permissions(Procedure[PermissionState]):
                 entered = _can_enter(handle)
                 if entered:
                     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
-                    entries = [_tried(each, handle, os.path.basename(each.path), flags) if stat.S_ISREG(each.mode) else each for each in entries]
+                    entries = [_tried(each, handle, os.path.basename(each.path), flags) if _can_be_tried(each) else each for each in entries]
             for entry in entries:
-                if entry.tried or not stat.S_ISREG(entry.mode):
-                    yield entry
-                else:
-                    yield self._with_acl(entry, handle)
+                yield self._with_acl(entry, handle) if _can_be_tried(entry) and not entry.tried else entry
 
     def _with_acl(self, entry: Entry, directory: int) -> Entry:
         try:
@@ -129,7 +126,7 @@ class Permissions(Procedure[PermissionState]):
                     return replace(entry, trouble="it was exchanged while it was looked at")
                 return replace(entry, acl=read_acl(by_handle(handle)))
         except OSError as exc:
-            return replace(entry, trouble=exc.strerror or str(exc))
+            return replace(entry, trouble=_unreadable(exc))
 
     def _listing(self, handle: int, path: str) -> Iterator[Tuple[str, os.stat_result]]:
         for name in self.files or self._names(handle, path):
@@ -229,8 +226,16 @@ def _tried(entry: Entry, directory: int, name: str, flags: int) -> Entry:
     except OSError as exc:
         if exc.errno in _REFUSED:
             return replace(entry, tried=False)
-        return replace(entry, tried=False, trouble=exc.strerror or str(exc))
+        return replace(entry, tried=False, trouble=_unreadable(exc))
     return replace(entry, tried=True)
+
+
+def _unreadable(exc: OSError) -> str:
+    return "it cannot be read: %s" % (exc.strerror or exc)
+
+
+def _can_be_tried(entry: Entry) -> bool:
+    return stat.S_ISREG(entry.mode) and not entry.trouble
 
 
 def _can_enter(handle: int) -> bool:
