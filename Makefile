@@ -1,13 +1,14 @@
 # Every command builds what it needs below .cache first (tools/project.py); `make clean` removes all of it.
 RUN := tools/bootstrap
 CHECK := $(RUN) python tools/check.py
-STAGES := lint sanity docs unit integration coverage molecule
+LAB_HOSTS := $(RUN) env -C tests python -m lab.hosts
+STAGES := lint sanity docs unit integration coverage hosts molecule
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test demo bench shell clean $(STAGES)
+.PHONY: help setup test demo bench lab-up lab-down shell clean $(STAGES)
 
 help:  ## this list
-	@sed -n 's/^\([a-z ]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 setup:  ## build the virtual environment and the collection's path
 	@$(RUN)
@@ -21,6 +22,7 @@ docs:  ## antsibull-docs, antsibull-changelog
 unit:  ## tests/unit
 integration:  ## tests/integration and tests/lab, on real servers
 coverage:  ## how much of plugins/ the last unit and integration runs covered
+hosts:  ## tests/hosts, on hosts with systemd in containers
 molecule:  ## the scenarios in extensions/molecule
 $(STAGES):
 	@$(CHECK) $@
@@ -31,8 +33,15 @@ demo:  ## break, find, repair and undo, on real servers
 bench:  ## compare with the runbook's own statements
 	@$(RUN) python benchmarks/run.py
 
+lab-up:  ## bring hosts with systemd up and leave them: LAB="fits-a archive", or all
+	@$(LAB_HOSTS) up $(LAB)
+
+lab-down:  ## take them down
+	@$(LAB_HOSTS) down
+
 shell:  ## a shell in the project's environment
 	@$(RUN) $${SHELL:-sh}
 
 clean:  ## remove all that the other commands made
+	@[ ! -e .cache/lab/docker ] || $(LAB_HOSTS) purge
 	rm -rf .cache tests/output

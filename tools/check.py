@@ -93,6 +93,14 @@ def integration(shell: Shell) -> Outcome:
     return pytest(shell, "integration", [*paths, "--numprocesses=2", "--dist=loadscope"])
 
 
+def hosts(shell: Shell) -> Outcome:
+    """Hosts with systemd. Building their images is no test's time."""
+    ok, output = shell.run("python", "-m", "lab.hosts", "build", cwd=project.ROOT / "tests")
+    if not ok:
+        return Outcome(False, 0, f"no laboratory: {(output.splitlines() or ['?'])[0]}")
+    return pytest(shell, "hosts", ["tests/hosts"])
+
+
 def pytest(shell: Shell, name: str, arguments: list[str]) -> Outcome:
     """Run pytest; child processes and modules that Ansible shipped are measured as well."""
     shutil.rmtree(COVERED / name, ignore_errors=True)
@@ -147,10 +155,11 @@ STAGES: dict[str, Callable[[Shell], Outcome]] = {
     "unit": unit,
     "integration": integration,
     "coverage": covered,
+    "hosts": hosts,
     "molecule": molecule,
 }
 # Each lane is run from left to right, both at once.
-LANES = (("lint", "docs", "sanity", "molecule"), ("unit", "integration", "coverage"))
+LANES = (("lint", "docs", "sanity", "molecule"), ("unit", "integration", "coverage", "hosts"))
 
 
 def run_stage(name: str, live: bool) -> Outcome:

@@ -6,6 +6,7 @@ python -m lab.hosts up [NAME ...]    bring sites up and leave them; all of them 
 python -m lab.hosts status           what is up
 python -m lab.hosts shell NAME       a root shell on a host
 python -m lab.hosts down             take all of it down, the engine too if it is ours
+python -m lab.hosts build            build what is missing of all images
 python -m lab.hosts sweep            remove what runs that were killed left
 python -m lab.hosts purge            down, and forget the engine's images
 """
@@ -18,7 +19,7 @@ import os
 import sys
 
 from lab.hosts import engine as engines
-from lab.hosts import runs, sites
+from lab.hosts import image, runs, sites
 from lab.hosts.common import CHECKOUT, PLACE, LabError, as_root, call, locked
 from lab.hosts.laboratory import Lab
 
@@ -33,6 +34,15 @@ def up(names: list[str]) -> None:
         print(f"{name}: {lab.up(name).address}", flush=True)
     INVENTORY.write_text(json.dumps(lab.inventory(), indent=2), encoding="utf-8")
     print(f"inventory: {INVENTORY.relative_to(CHECKOUT)}; `make shell` opens a shell in which `ansible -i` takes it")
+
+
+def build(_names: list[str]) -> None:
+    """Build what is missing of all images."""
+    with Lab() as lab:
+        for kind in image.kinds():
+            image.of_kind(lab.run.engine, kind)
+        for name, site in sites.known().items():
+            lab.image(name, site)
 
 
 def status(_names: list[str]) -> None:
@@ -78,7 +88,7 @@ def sweep(_names: list[str]) -> None:
     runs.sweep()
 
 
-COMMANDS = {function.__name__: function for function in (up, down, status, shell, sweep, purge)}
+COMMANDS = {function.__name__: function for function in (up, down, status, build, shell, sweep, purge)}
 
 
 def main() -> int:

@@ -48,7 +48,7 @@ class Lab:
             return host
         if self._run.engine.inspect(host.container) is not None:
             host.remove()  # it crashed, or was halted, and whoever asks for a host wants a fresh one
-        host.boot(self._image(name, site), self._network(), site.options, site.ports)
+        host.boot(self.image(name, site), self._network(), site.options, site.ports)
         if site.ready is not None:
             site.ready(host)
         return host
@@ -75,7 +75,8 @@ class Lab:
                 groups.setdefault(group, {"hosts": {}})["hosts"][host.name] = {}
         return {"all": {"hosts": hosts, "children": groups}}
 
-    def _image(self, name: str, site: sites.Site) -> str:
+    def image(self, name: str, site: sites.Site) -> str:
+        """The image of a site, with its setup; made if it is missing."""
         engine = self._run.engine
         base = image.of_kind(engine, site.kind)
         setup = site.setup
