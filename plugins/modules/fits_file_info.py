@@ -95,6 +95,7 @@ options:
     description:
       - Seconds for which a file in O(dhs_dir) must be unchanged before it is copied. The default is that of generation A; C waits 5
         seconds.
+      - A file that ends too early and was written less than this ago is not called invalid. It may not be complete yet.
     type: float
     default: 15.0
   window_days:
@@ -161,7 +162,7 @@ options:
   max_log_bytes:
     description: Bytes to read at most of all logs together, each from its end, the older rotations last. V(0) sets no limit.
     type: int
-    default: 268435456
+    default: 67108864
 notes:
   - The web servers are asked for C(/jsonfilelist/present/filename=NAME) with the name without C(.bz2), as upstream's own export
     does. This lists engineering files as well.
@@ -180,6 +181,7 @@ EXAMPLES = r"""
 - name: Where is this file?
   fieldops.runbooks.fits_file_info:
     filename: N20200804S0091.fits
+    peer_user: fitsdata
   become: true
   register: followed
 
@@ -197,6 +199,7 @@ EXAMPLES = r"""
     search: true
     search_timeout: 600
     progress_file: /run/fits_search.json
+    peer_user: fitsdata
   become: true
 
 - name: On the archive, ask the FITS server as well
@@ -204,6 +207,7 @@ EXAMPLES = r"""
     filename: N20200804S0091.fits
     site: archive
     fits_url: https://fits.example.org
+    peer_user: fitsdata
   become: true
 """
 
@@ -393,7 +397,7 @@ files:
         reason:
           description: What is wrong with it; empty when nothing is.
           type: str
-          sample: "header of HDU 1: no END card in 144000 bytes"
+          sample: "data of HDU 1 ends after 144000 of 4194304 bytes"
         telescop:
           description: Value of the keyword C(TELESCOP); null when it is missing.
           type: str
@@ -403,9 +407,13 @@ files:
           type: int
           sample: 1
         size:
-          description: Bytes, decompressed.
+          description: Bytes, decompressed, as far as they are intact.
           type: int
           sample: 146880
+        cut_off:
+          description: Whether it ends too early, as a file does that is still being written.
+          type: bool
+          sample: true
     diskfiles:
       description: Rows of C(diskfile), canonical and present ones first, at most 20.
       type: list
@@ -566,7 +574,10 @@ findings:
     remedy:
       description: What would mend it, as a playbook with variables, or in words who to call.
       type: dict
-      sample: {"playbook": "fieldops.runbooks.fits_ingest_queue", "vars": {"fits_repair": true, "fits_filename": ["N20200804S0091.fits"]}, "text": "repair the queue"}
+      sample:
+        playbook: fieldops.runbooks.fits_ingest_queue
+        vars: {"fits_repair": true, "fits_filename": ["N20200804S0091.fits"]}
+        text: mend what the error names, then put the row back in line
     runbook:
       description: File and heading of the runbook.
       type: dict
@@ -619,7 +630,7 @@ OPTIONS = ArgumentSpec(
         "max_errors": {"type": "int", "default": 5},
         "max_log_lines": {"type": "int", "default": 20},
         "since": {"type": "str"},
-        "max_log_bytes": {"type": "int", "default": 268435456},
+        "max_log_bytes": {"type": "int", "default": 67108864},
     }
 )
 
