@@ -24,7 +24,7 @@ from lab.fits.root import install
 
 OVERLAY = Path(__file__).with_name("overlay")
 NET = ("net/mkovisdata/home/alopeke", "net/cpostonfs-nv1/tier2/ins/sto/zorro", "net/cpostonfs-nv1/tier2/ins/sto/igrins/DATA")
-DATAFLOW = ("graces", "alopeke/20201023", "zorro/20201023", "igrins", "skycam", "obslogs", "masks")
+DATAFLOW = ("graces", "alopeke", "alopeke/20201023", "zorro", "zorro/20201023", "igrins", "skycam", "obslogs", "masks")
 CONDA = Path("/opt/miniforge3/envs/fitsdata/bin")
 
 

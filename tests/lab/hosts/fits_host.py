@@ -286,7 +286,7 @@ class FitsHost:
 
     def exhaust_web(self, clients: int = 20) -> None:
         """Every thread of the web application waits; new requests get no answer."""
-        self.web("hang")
+        self.web("hang", "^/searchform/")
         argv = ["curl", "--silent", "--insecure", "--parallel", "--parallel-immediate", "--parallel-max", str(clients), "--output", "/dev/null"]
         self._holder("lab-clients", [*argv, f"{self.url}/searchform/GN-2026A-Q-[1-{clients}]"], user="nobody")
         self.host.wait_for(lambda: self.ask("", timeout=1.0)[0] == 0, "the web site answers no more")
@@ -358,6 +358,8 @@ class FitsHost:
             for lock in /data/locks/*.lock /data/logs/*.lock; do
                 if [ -e "$lock" ] && ! tr '\\0' ' ' <"/proc/$(cat "$lock")/cmdline" 2>/dev/null | grep -q service_; then rm -f "$lock"; fi
             done
+            waiting=$(systemctl list-units --state=auto-restart --plain --no-legend 'fits-*' | cut -d' ' -f1)
+            [ -z "$waiting" ] || systemctl stop $waiting
             systemctl reset-failed 'fits-*' 2>/dev/null || true
             systemctl start $(systemctl list-unit-files --state=enabled --no-legend 'fits-*' | cut -d' ' -f1)
             """

@@ -123,6 +123,7 @@ def main(script: str) -> None:
         if options.onepass or not options.demon:
             return
         if worked and config.generation == "C":
+            time.sleep(0.5)  # upstream does not even wait: a file that cannot be read keeps it busy
             continue
         if config.generation == "C":
             log.info("No action taken this pass, waiting 1 hour", at=f"{MODULE}:235")

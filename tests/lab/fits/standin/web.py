@@ -22,6 +22,7 @@ import json
 import os
 import re
 import time
+import traceback
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -46,9 +47,13 @@ class Site:
         while mode == "hang" and time.monotonic() - started < LIMIT:
             time.sleep(0.2)
             mode = self._mode(path)
-        if mode == "500":
-            raise RuntimeError(f"no such column while answering {path}")
-        status, kind, text = self._answer(environ, path, mode)
+        try:
+            if mode == "500":
+                raise RuntimeError(f"no such column while answering {path}")
+            status, kind, text = self._answer(environ, path, mode)
+        except Exception:  # noqa: BLE001 - upstream's application answers 500 to whatever it is
+            print(traceback.format_exc(), file=environ["wsgi.errors"], flush=True)
+            status, kind, text = "500 Internal Server Error", "text/html", "<html><body>500 Internal Server Error</body></html>"
         body = text.encode()
         start_response(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
         return [body]
@@ -72,7 +77,7 @@ class Site:
         if page == "jsonfilelist":
             return "200 OK", "application/json", json.dumps(self._with_queue(rest, mode), default=_plain, indent=4)
         if page in ("searchform", "summary"):
-            print(NOISE, file=environ["wsgi.errors"])
+            print(NOISE, file=environ["wsgi.errors"], flush=True)
             return "200 OK", "text/html", self._table(rest.removeprefix("nolinks/"))
         return "404 Not Found", "text/html", "<html><body>404 Not Found</body></html>"
 
