@@ -86,7 +86,8 @@ def judge(wanted: Wanted, seen: Seen) -> List[Finding]:
 
 def _judge_one(wanted: Wanted, sight: Sight) -> List[Finding]:
     unit = sight.last
-    about = "" if unit.name in (wanted.said.name, wanted.said.name + ".service") else "%s " % unit.name
+    full = unit.id or unit.name
+    about = "" if full in (wanted.said.name, wanted.said.name + ".service") else "%s " % full
     found = _state_findings(wanted, sight, about)
     if unit.result == "timeout":
         text = about + "took too long to start or stop, and its processes were killed; what they worked on may be left half done"
@@ -146,7 +147,7 @@ def _state(unit: Service) -> str:
 def row(sight: Sight) -> Dict[str, Any]:
     unit, uptime = sight.last, sight.uptime
     return {
-        "name": unit.name,
+        "name": unit.id or unit.name,
         "manager": unit.manager,
         "known": unit.known,
         "active": unit.active,
