@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ PROGRAM = "GN-2019A-FT-211"
 NIGHT = "20190803"
 SCRIPTS = {"A": "YouGotDataEmail.py", "B": "YouGotDataEmail.py", "C": "send_new_data_notification_emails.py"}
 _WEB = """
+import ssl
 import sys
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -29,7 +30,12 @@ class Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 class Handler(WSGIRequestHandler):
     def log_message(self, *arguments): pass
-make_server("127.0.0.1", int(sys.argv[1]), web.application, Server, Handler).serve_forever()
+server = make_server("127.0.0.1", int(sys.argv[1]), web.application, Server, Handler)
+if sys.argv[2:]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*sys.argv[2:])
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
 """
 
 
@@ -68,18 +74,23 @@ class MailHost:
 
     @contextmanager
     def serving(self) -> Iterator[None]:
-        with ExitStack() as stack:
-            environment = self.root.environment()
-            for command in (
-                [sys.executable, "-c", _WEB, str(self.web_port)],
-                [sys.executable, "-m", "fits_storage.standin.smtp", str(self.smtp_dir), str(self.smtp_port)],
-            ):
-                process = subprocess.Popen(command, env=environment, cwd=self.root.python_path, stderr=subprocess.DEVNULL)
-                stack.callback(process.wait)
-                stack.callback(process.kill)
-            for port in (self.web_port, self.smtp_port):
-                _wait_for(port)
+        smtp = ["-m", "fits_storage.standin.smtp", str(self.smtp_dir), str(self.smtp_port)]
+        with self.web_site(), self._server(smtp, self.smtp_port):
             yield
+
+    @contextmanager
+    def web_site(self, *certificate_and_key: str) -> Iterator[None]:
+        with self._server(["-c", _WEB, str(self.web_port), *certificate_and_key], self.web_port):
+            yield
+
+    @contextmanager
+    def _server(self, arguments: list[str], port: int) -> Iterator[None]:
+        process = subprocess.Popen([sys.executable, *arguments], env=self.root.environment(), cwd=self.root.python_path, stderr=subprocess.DEVNULL)
+        try:
+            _wait_for(port)
+            yield
+        finally:
+            kill(process)
 
     def web(self, mode: str) -> None:
         (self.root.path / "data" / "web").write_text(mode + "\n", encoding="utf-8")
@@ -129,16 +140,19 @@ class MailHost:
         statement = f"INSERT INTO notification ({names}) VALUES ({', '.join(['%s'] * len(row))}) RETURNING id"
         return int(self.execute(statement, *row.values())[0][0])
 
-    def file(self, program: str = PROGRAM, name: str = "N20190803S0001.fits", qa_state: str = "Undefined", night: str = NIGHT) -> None:
-        """A science file in the database, which is the archive's and the FITS server's at once."""
+    def file(
+        self, program: str = PROGRAM, name: str = "N20190803S0001.fits", qa_state: str = "Undefined", night: str = NIGHT, engineering: bool = False
+    ) -> None:
+        """A file in the database, which is the archive's and the FITS server's at once."""
         (file_id,) = self.execute("INSERT INTO file (name) VALUES (%s) RETURNING id", name)[0]
         (diskfile,) = self.execute(
             "INSERT INTO diskfile (file_id, filename, path, present, canonical) VALUES (%s, %s, '', true, true) RETURNING id", file_id, name
         )[0]
         self.execute(
-            "INSERT INTO header (diskfile_id, program_id, engineering, ut_datetime, qa_state) VALUES (%s, %s, false, %s, %s)",
+            "INSERT INTO header (diskfile_id, program_id, engineering, ut_datetime, qa_state) VALUES (%s, %s, %s, %s, %s)",
             diskfile,
             program,
+            engineering,
             night,
             qa_state,
         )
