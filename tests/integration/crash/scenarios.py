@@ -17,13 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.postgres import Postgres
 from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.procfs import Process, processes
 from ansible_collections.fieldops.runbooks.plugins.module_utils.fits.enqueue_run import Appearing
+from ansible_collections.fieldops.runbooks.plugins.module_utils.node.restart_act import Steward
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.envelope import Change
 from conftest import Databases
 from lab.fits.root import install
 from lab.fits.schema import OWNER
+from lab.systemd_standin.units import Units
 from support import run_ok
 
 Effect = tuple[Any, str, Callable[..., str]]
@@ -38,6 +41,9 @@ class Lab:
     connection: dict[str, Any]
     places: dict[str, Any]
     path: Path
+    patch: pytest.MonkeyPatch
+    finish: Callable[[Callable[[], None]], None]
+    """What a scenario leaves running is ended by what it gives to this."""
 
 
 class Scenario(ABC):
@@ -290,9 +296,61 @@ def is_below(process: Process, directory: Path) -> bool:
     return (process.script() or "").startswith(f"{directory}/")
 
 
+# -- services are started, and stopped --------------------------------------------------------------------------------
+
+
+class StartServices(Scenario):
+    """Two services, one after the other. A restart cannot be undone; what becomes of it when it is killed is tested by itself."""
+
+    module = "service_restart"
+    effects: Sequence[Effect] = ((Steward, "ask", lambda _steward, verb, seen, _timeout: f"{verb} {seen.id}"),)
+    finely = False
+    wanted = "started"
+    names = ("first", "second")
+
+    def __init__(self, lab: Lab, journal_dir: str) -> None:
+        super().__init__(lab, journal_dir)
+        self.units = Units(lab.path / "systemd").create()
+        path = f"{self.units.bin}:{os.environ['PATH']}"
+        lab.patch.setenv("PATH", path)
+        lab.finish(self.units.close)
+        for name in self.names:
+            self.units.define(name, ["/bin/sleep", "1000"], {"PATH": path}, restart_sec=0.2)
+            if self.wanted == "stopped":
+                self.units.start(name)
+
+    def arguments(self) -> dict[str, Any]:
+        return {"services": list(self.names), "state": self.wanted, "manager": "systemd", "settle": 0.1, "evidence": False}
+
+    def undo_arguments(self) -> dict[str, Any]:
+        return {}
+
+    def dump(self) -> Any:
+        """Once nothing is on its way any more."""
+        deadline = time.monotonic() + 20
+        while True:
+            states = {name: self.units.state(name)["ActiveState"] for name in self.names}
+            if set(states.values()) <= {"active", "inactive"}:
+                return states
+            assert time.monotonic() < deadline, states
+            time.sleep(0.02)
+
+    def restore(self, dump: Any) -> None:
+        for name, state in dump.items():
+            (self.units.start if state == "active" else self.units.stop)(name)
+
+    def look(self, change: Change) -> dict[str, Any] | None:
+        return {"active": self.dump()[change.subject[len("service:") : -len(".service")]]}
+
+
+class StopServices(StartServices):
+    wanted = "stopped"
+
+
 SCENARIOS: dict[str, Sequence[type[Scenario]]] = {
     "fits_enqueue": (Enqueue,),
     "fits_permissions": (Permissions,),
     "fits_queue_reset": (QueueResetA, QueueResetC),
     "runbook_undo": (UndoneReset,),
+    "service_restart": (StartServices, StopServices),
 }

@@ -168,9 +168,16 @@ def survives(scenario: Scenario, number: int, path: Path, original: Any, wanted:
 
 @pytest.mark.parametrize("kind", [pytest.param(kind, id=f"{name}-{kind.__name__}") for name, kinds in SCENARIOS.items() for kind in kinds])
 def test_killed_at_every_point(
-    kind: type[Scenario], database: Databases, connection: dict[str, Any], places: dict[str, Any], journal_dir: str, tmp_path: Path
+    kind: type[Scenario],
+    database: Databases,
+    connection: dict[str, Any],
+    places: dict[str, Any],
+    journal_dir: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
-    scenario = kind(Lab(database, connection, places, tmp_path), journal_dir)
+    scenario = kind(Lab(database, connection, places, tmp_path, monkeypatch, request.addfinalizer), journal_dir)
     original = scenario.dump()
     first = str(tmp_path / "undisturbed")
     if os.path.exists(journal_dir):
