@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """YouGotDataEmail.py (A, B) and send_new_data_notification_emails.py (C): who has new data, and who gets told.
 
+An address with `;` in it goes to smtplib as one: Python since 2024 sends all of it, which a mail server refuses, older ones
+send the first of the two. Either way the others are accepted, and the log is content.
+
 No time-out on SMTP: a mail server that accepts and says nothing stops the script at `Sending Email-` for ever.
 """
 

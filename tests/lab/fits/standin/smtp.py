@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A small mail server: takes everything, refuses everybody, or accepts a connection and says nothing.
+"""A small mail server: takes what is well formed, refuses everybody, or accepts a connection and says nothing.
 
     python3 -m fits_storage.standin.smtp DIRECTORY [PORT]
 
@@ -38,6 +38,8 @@ class Session(socketserver.StreamRequestHandler):
                 self._say("250 OK")
             elif word == "RCPT" and self.mode() == "refuse":
                 self._say("550 relay not permitted")
+            elif word == "RCPT" and not re.fullmatch(r"[^\s<>;,@]+@[^\s<>;,@]+", _address(line)):
+                self._say("501 5.1.3 Bad recipient address syntax")
             elif word == "RCPT":
                 recipients.append(_address(line))
                 self._say("250 OK")
