@@ -86,10 +86,17 @@ def secure(sock: socket.socket, context: ssl.SSLContext, name: str, where: str, 
     try:
         sock.settimeout(deadline.left())
         return context.wrap_socket(sock, server_hostname=name)
-    except ssl.SSLEOFError:
-        raise Failure("closed", "%s closed the connection while TLS was set up" % where) from None
     except (OSError, ValueError) as exc:
+        if broken_off(exc):
+            raise Failure("closed", "%s closed the connection while TLS was set up" % where) from exc
         raise explain(exc, where, deadline) from exc
+
+
+def broken_off(exc: Exception) -> bool:
+    """Whether the other side closed the connection without the goodbye of TLS."""
+    # How OpenSSL 3 says so, Python before 3.10 does not know.
+    eof = isinstance(exc, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
+    return eof or (isinstance(exc, ssl.SSLError) and exc.reason == "UNEXPECTED_EOF_WHILE_READING")
 
 
 def explain(exc: Exception, where: str, deadline: Deadline) -> Failure:

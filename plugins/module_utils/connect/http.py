@@ -20,7 +20,7 @@ from types import MappingProxyType
 from typing import Any, Dict, Mapping, Optional, Tuple
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
-from .dial import Deadline, Failure, dial, dial_unix, explain, place, secure
+from .dial import Deadline, Failure, broken_off, dial, dial_unix, explain, place, secure
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _PORTS = {"http": 80, "https": 443}
@@ -299,7 +299,12 @@ class _Timed(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         self._sock.settimeout(self._deadline.left())
-        return self._sock.recv_into(buffer)
+        try:
+            return self._sock.recv_into(buffer)
+        except ssl.SSLError as exc:
+            if broken_off(exc):
+                return 0
+            raise
 
     def close(self) -> None:
         """http.client closes early and reads on; whoever opened the connection closes it."""

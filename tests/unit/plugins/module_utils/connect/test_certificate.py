@@ -126,7 +126,7 @@ class TestFiles:
     def test_the_first_of_a_chain_counts(self, authority: Authority, made: dict[str, Path], tmp_path: Path) -> None:
         pair = authority.make("first", "/CN=first")
         chain = "Some words.\r\n" + pair.key.read_text() + pair.certificate.read_text().replace("\n", "\r\n") + authority.own.certificate.read_text()
-        (tmp_path / "chain.pem").write_text(chain, encoding="ascii", newline="")
+        (tmp_path / "chain.pem").write_bytes(chain.encode("ascii"))
         assert of_file(str(tmp_path / "chain.pem")) == of_file(str(pair.certificate))
 
     @pytest.mark.parametrize(

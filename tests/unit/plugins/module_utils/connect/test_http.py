@@ -368,6 +368,12 @@ class TestTls:
             assert ask(server.url("127.0.0.1"), ca_cert=ca).ok
             assert ask(server.url("web.example.org"), ca_cert=ca, address="127.0.0.1").ok
 
+    def test_an_end_without_goodbye(self, localhost: Pair, ca: str) -> None:
+        """As many servers end what has no length."""
+        with serving(answer(b"HTTP/1.0 200 OK\r\n\r\nto the end"), localhost.server_context()) as server:
+            found = ask(server.url("localhost"), ca_cert=ca)
+        assert (found.body, found.kind) == (b"to the end", "")
+
     def test_much_over_tls(self, localhost: Pair, ca: str) -> None:
         with serving(drip(ENDLESS, b"x" * 50000, 0), localhost.server_context()) as server:
             found = ask(server.url("localhost"), ca_cert=ca, limit=300000)
