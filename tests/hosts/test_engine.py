@@ -261,6 +261,23 @@ def test_an_engine_that_answers_is_used_and_stays(lab: Lab, host: Callable[..., 
     assert mine.running
 
 
+def test_hosts_run_without_a_network_where_no_bridge_can_be_made(lab: Lab, host: Callable[..., Host], tmp_path: Path) -> None:
+    host("bare")
+    client = tmp_path / "bin/docker"
+    client.parent.mkdir()
+    client.write_text(f'#!/bin/sh\ncase "$*" in *"network create"*) echo no bridge >&2; exit 1;; esac\nexec {shutil.which("docker")} "$@"\n', encoding="utf-8")
+    client.chmod(0o755)
+    guest = copy_laboratory(tmp_path / "guest", DOCKER_HOST=lab.run.engine.url, LAB_ENGINE="", PATH=f"{client.parent}:{os.environ['PATH']}")
+    process, (_token, container, _keeper) = guest.hold()
+    found = lab.run.engine.inspect(container)
+    assert found is not None and list(found["NetworkSettings"]["Networks"]) == ["none"]
+    assert lab.run.engine.docker("exec", container, "systemctl", "is-system-running") == "running"
+    assert process.stdin is not None and process.stderr is not None
+    process.stdin.close()
+    assert "the hosts have no network, so neither names nor ssh" in process.stderr.read()
+    assert process.wait(60) == 0
+
+
 def test_an_engine_that_cannot_be_started_says_what_it_needs(tmp_path: Path) -> None:
     broken = copy_laboratory(tmp_path / "broken", LAB_ENGINE="own")
     (broken.path / ".cache/lab").mkdir(parents=True)

@@ -31,7 +31,7 @@ def up(names: list[str]) -> None:
     chosen = {name: sites.find(name) for name in names or sites.known()}
     lab = Lab(runs.keep())
     for name in chosen:
-        print(f"{name}: {lab.up(name).address}", flush=True)
+        print(f"{name}: container {lab.up(name).container}", flush=True)
     INVENTORY.write_text(json.dumps(lab.inventory(), indent=2), encoding="utf-8")
     print(f"inventory: {INVENTORY.relative_to(CHECKOUT)}; `make shell` opens a shell in which `ansible -i` takes it")
 
@@ -51,7 +51,7 @@ def status(_names: list[str]) -> None:
     print(f"own engine: {'runs' if engines.running() else 'does not run'}; runs: {', '.join(tokens) or 'none'}")
     if runs.kept_token() is not None:
         for host in Lab(runs.kept()).hosts():
-            print(f"{host.name}: {host.address}, container {host.container}")
+            print(f"{host.name}: container {host.container}")
 
 
 def shell(names: list[str]) -> None:

@@ -105,7 +105,7 @@ class Host:
         env: Mapping[str, str] | None = None,
         timeout: float = 120.0,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command as root or as a user of the host."""
+        """Run a command as root or as a user of the host. One that takes too long is given up, not ended."""
         done = self._exec(argv, user, input.encode() if isinstance(input, str) else input, env, timeout)
         result = subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
         if check and result.returncode:
