@@ -10,7 +10,7 @@ from email.utils import parseaddr
 from typing import Dict, List, Mapping, Optional, Sequence
 
 FIELDS = ("piemail", "ngoemail", "csemail")
-_MEANT = re.compile(r"[^\s,;<>()\"']+@[^\s,;<>()\"']+")
+_MEANT = re.compile(r"[^\s,;<>()\"]+@[^\s,;<>()\"]+")
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%%&'*+/=?^_`{|}~-]+@%s(?:\.%s)+" % (_LABEL, _LABEL))
 
@@ -47,6 +47,9 @@ def problem(text: Optional[str]) -> str:
         return "the job does not split at ';', so at best only the first address gets the mail (never %s), and the log says that all went well" % ", ".join(
             lost
         )
+    if ";" in text:
+        kept = next(part for part in split(text) if ";" in part)
+        return "the job keeps the ';' in %s, and with newer Pythons passes it on, so that the mail server refuses it" % _quoted(kept)
     if lost:
         return "the job takes %s for one address, so %s never gets the mail" % (_quoted(_around(text, lost[0])), ", ".join(lost))
     wrong = [address for address in got if not _ADDRESS.fullmatch(address)]
