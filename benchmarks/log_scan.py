@@ -8,6 +8,7 @@ Ends with 1 when both do not count the same.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -35,34 +36,34 @@ print(json.dumps({kind.name: kind.count for kind in found.kinds}))
 """
 
 
-def lines(every: int) -> Iterator[str]:
-    """An ingest service at work, with an error now and then."""
-    number, now = 0, float(START)
-    while True:
-        number, now = number + 1, now + 0.02
+def lines(every: int) -> Iterator[tuple[float, str]]:
+    """An ingest service at work, with an error now and then; and when it says so."""
+    for number in itertools.count(1):
+        now = START + 0.02 * number
         head = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now)) + ",%03d 4711:" % (now % 1 * 1000)
         name = "N20260131S%04d.fits" % (number % 10000)
         if number % every:
-            yield f"{head}ingest:{number % 400} INFO: Ingesting {name} - ({number % 77} in queue)\n"
+            yield now, f"{head}ingest:{number % 400} INFO: Ingesting {name} - ({number % 77} in queue)\n"
         else:
-            yield f'{head}ingest:99 ERROR: cannot open {name}\nTraceback (most recent call last):\n  File "ingest.py", line 3\nOSError: [Errno 5] I/O\n'
+            yield now, f'{head}ingest:99 ERROR: cannot open {name}\nTraceback (most recent call last):\n  File "ingest.py", line 3\nOSError: [Errno 5] I/O\n'
 
 
-def fill(path: Path, size: int, every: int) -> None:
-    written, source = 0, lines(every)
+def fill(path: Path, size: int, every: int) -> float:
+    """Write a log; the time in its last line."""
+    written, source, now = 0, lines(every), 0.0
     with path.open("w", encoding="ascii") as file:
         while written < size:
-            written += file.write("".join(next(source) for _number in range(2000)))
+            now, line = next(source)
+            written += file.write(line)
+    return now
 
 
-def commands(path: Path) -> dict[str, list[str]]:
-    # Where the log ends, less a minute of what it tells.
-    recent = START + 0.02 * sum(1 for _line in path.open("rb")) - 60
+def commands(path: Path, end: float) -> dict[str, list[str]]:
     ours = [sys.executable, "-c", OURS, str(path), json.dumps(KINDS)]
     return {
         "grep: grep -c -E": ["grep", "-c", "-E", "|".join(KINDS.values()), str(path)],
         "scan: the whole log": [*ours, "0"],
-        "scan: its last minute": [*ours, str(recent)],
+        "scan: its last minute": [*ours, str(end - 60)],
     }
 
 
@@ -86,8 +87,7 @@ def main() -> int:
         work, log = Path(name), Path(name) / "service.log"
         tree = snapshot(work / "tree")
         env = dict(os.environ, PYTHONPATH=str(tree), LC_ALL="C")
-        fill(log, options.mib << 20, options.every)
-        todo = commands(log)
+        todo = commands(log, fill(log, options.mib << 20, options.every))
         measured = {label: Line(label, "grep: grep -c -E") for label in todo}
         seen: dict[str, int] = {}
         try:
