@@ -217,8 +217,12 @@ def test_up_stays_and_down_leaves_nothing(second: Checkout) -> None:
     assert "setting up" not in second.lab("up", "probe")
     assert cat("/srv/setup") == made
     assert "probe" in second.lab("up", "probe")  # it runs already
+    assert "probe" in second.lab("up", "probe", "--as", "other")
     second.lab("down")
-    assert second.traces() == []
+    assert len(second.engine.docker("ps", "--quiet").split()) == 1
+    assert "no laboratory named another" in second.lab("shell", "probe", "--as", "another", ok=False)
+    second.lab("down", "--as", "other")
+    assert second.traces() == [] and list((second.path / ".cache/lab").glob("*inventory*")) == []
     assert "no laboratory is up" in second.lab("shell", "probe", ok=False)
 
     (second.path / "tests/lab/hosts/text").write_text("second", encoding="utf-8")

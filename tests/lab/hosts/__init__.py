@@ -33,6 +33,8 @@ folders; the module of `setup` itself counts without being named). `ready(host)`
 In tests/hosts the fixtures `lab` and `host` are these: `host("fits-c")` gives the running host, `host("mine", kind="bare")` another one.
 
 By hand: `make lab-up LAB="fits-a archive"`, `python -m lab.hosts status`, `python -m lab.hosts shell fits-a`, `make lab-down`.
+For a program whose steps are processes of their own (molecule): `python -m lab.hosts up --as molecule fits-c`, then `.cache/lab/inventory-molecule.json`,
+and `down --as molecule`, at the start too: hosts that run already are taken as they are.
 `LAB_ENGINE=own` starts an own engine although another one answers; `LAB_DEBIAN_MIRROR` names another mirror of Debian.
 """
 

@@ -79,15 +79,20 @@ def ready() -> Engine:
     if os.environ.get("LAB_ENGINE") != "own" and not running():
         for url in dict.fromkeys((os.environ.get("DOCKER_HOST", DEFAULT), DEFAULT)):
             if not url.startswith("unix://") or Path(url.removeprefix("unix://")).exists():
-                install({"docker": "docker.io"})
+                _install_client()
                 if Engine(url, own=False).answers():
                     return Engine(url, own=False)
     start()
     return OWN
 
 
+def _install_client() -> None:
+    install({"docker": "docker.io"})
+    install({"docker": "docker-cli"})  # a package of its own since Debian 13
+
+
 def running() -> dict[int, int]:
-    """Processes of our own engine (dockerd, containerd, shims), pid to start time: all carry a path of ours as an argument."""
+    """Processes of our own engine (dockerd, containerd, shims), pid to start time: all carry our mark, or a path of ours, as an argument."""
     marks = tuple(os.fsencode(path) for path in (PIDFILE, RUNTIME))
     found = {}
     for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
@@ -98,14 +103,15 @@ def running() -> dict[int, int]:
         except OSError:
             continue
         started = procfs.start_time(pid)
-        if started is not None and any(word == mark or word.startswith(mark + b"/") for word in words for mark in marks):
+        if started is not None and any(word in {MARK.encode(), mark} or word.startswith(mark + b"/") for word in words for mark in marks):
             found[pid] = started
     return found
 
 
 def start() -> None:
     """Start our own engine; if it runs already, that will do. One that was killed finds its containers again."""
-    install({"docker": "docker.io", "dockerd": "docker.io", "iptables": "iptables"})
+    install({"dockerd": "docker.io", "iptables": "iptables"})
+    _install_client()
     if OWN.answers():
         return
     _end_deaf_daemon()

@@ -4,7 +4,8 @@
 
 A run is a folder `.cache/lab/runs/<token>` whose lock its process holds; the kernel opens the lock when the process is gone, however it went.
 All that a run makes is labelled with its token. Whoever starts or ends a run, and the keeper of a run that was killed, sweeps up what belongs to
-runs that nobody holds; the engine, if it is our own, stops with the last run. A run that is kept (`make lab-up`) is held by nobody until it is closed.
+runs that nobody holds; the engine, if it is our own, stops with the last run. A run that is kept (`make lab-up`) is held by nobody until it is closed;
+there may be several, by name, and `state.json` (`state-<name>.json`) says which they are.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from lab.keeper import keeper
 
 LABEL = "fieldops.lab.run"
 RUNS = PLACE / "runs"
-STATE = PLACE / "state.json"
 SWEEP = [sys.executable, "-m", "lab.hosts", "sweep"]
 
 
@@ -55,8 +55,9 @@ class Run:
     def close(self) -> None:
         """End the run; the engine ends with the last one."""
         with locked("engine"):
-            if kept_token() == self.token:
-                STATE.unlink()
+            for state in _states():
+                if _token(state) == self.token:
+                    state.unlink()
             if self.folder.exists():
                 self.remove()
             if self.lock is not None:
@@ -77,33 +78,46 @@ def begin() -> Run:
     return run
 
 
-def keep() -> Run:
-    """The run that outlives the process which made it; made, if there is none."""
+def keep(name: str = "") -> Run:
+    """The run of this name that outlives the process which made it; made, if there is none."""
     with locked("engine"):
-        token = kept_token()
+        token = kept_token(name)
         if token is not None:
             run = _read(token)
             if run.engine.own:
                 engines.start()  # after a restart of the machine it is down
         else:
             run = _make(engines.ready())
-            STATE.write_text(json.dumps({"token": run.token}), encoding="utf-8")
+            named("state", name).write_text(json.dumps({"token": run.token}), encoding="utf-8")
         _sweep(run.engine)
         return run
 
 
-def kept() -> Run:
-    """The run that is kept."""
-    token = kept_token()
+def kept(name: str = "") -> Run:
+    """The run that is kept under this name."""
+    token = kept_token(name)
     if token is None:
-        raise LabError("no laboratory is up; `make lab-up` brings one up")
+        raise LabError(f"no laboratory{f' named {name}' if name else ''} is up; `make lab-up` brings one up")
     return _read(token)
 
 
-def kept_token() -> str | None:
-    """Which run is kept."""
+def kept_token(name: str = "") -> str | None:
+    """Which run is kept under this name."""
+    return _token(named("state", name))
+
+
+def named(what: str, name: str) -> Path:
+    """A file of the kept run of this name."""
+    return PLACE / f"{what}{'-' if name else ''}{name}.json"
+
+
+def _states() -> list[Path]:
+    return list(PLACE.glob("state*.json"))
+
+
+def _token(state: Path) -> str | None:
     try:
-        token = str(json.loads(STATE.read_text(encoding="utf-8"))["token"])
+        token = str(json.loads(state.read_text(encoding="utf-8"))["token"])
     except (OSError, ValueError, KeyError):
         return None
     return token if (RUNS / token / "engine.json").exists() else None
@@ -137,7 +151,7 @@ def _folders() -> list[Path]:
 
 
 def _is_dead(folder: Path) -> bool:
-    if folder.name == kept_token():
+    if folder.name in map(_token, _states()):
         return False
     try:
         with open(folder / "lock", encoding="utf-8") as lock:
