@@ -521,6 +521,10 @@ options:
 notes:
   - At least one expectation or limit must be given.
   - Sizes are numbers with an optional C(K), C(M), C(G), C(T) or C(P), which count in powers of 1024.
+  - Processes in containers of this node count, as C(ps) shows them.
+  - Deleted files that a process only has mapped into memory, and those that another node has open, are not seen.
+  - The runbook of FITS Storage looks for the web server's logs in C(/opt/mod-wsgi); they are in C(/opt/modwsgi-default). It also reads
+    C(copy_from_dhs.py.log.1), which is the log before the live one.
   - A server that answers with an error though it is healthy is asked for what it does answer. The API back end of FITS Storage of
     2020 gives status 500 to C(GET /), and to a C(POST) to C(/log) it gives a result.
 seealso:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Mapping, Optional, Tuple
 
 from ..procedure.envelope import Finding, Remedy
@@ -42,7 +42,8 @@ class Said:
         return self._finding(what, "info", text, detail)
 
     def unknown(self, text: str, **detail: Any) -> Finding:
-        return self._finding("unknown", "warning", text, detail)
+        """No remedy: nobody may mend what may be well."""
+        return replace(self._finding("unknown", "warning", text, detail), remedy=None)
 
     def _finding(self, what: str, severity: str, text: str, detail: Mapping[str, Any]) -> Finding:
         summary = "%s: %s" % (self.name, text)

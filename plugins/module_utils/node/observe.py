@@ -88,7 +88,7 @@ class Observer:
             time.sleep(max(0.0, self.watch - (time.monotonic() - looks.started)))
             apart = time.monotonic() - looks.started
             second: Looks[Key] = Looks(self.timeout)
-            again = second.gather({**self._moving(), **self._growing()})
+            again = second.gather({**self._moving(), **self._growing(first)})
         return _Seen(self.expected, first, again, apart).state(looks)
 
     def _waiting(self, looks: Looks[Key]) -> Dict[Key, Callable[[], Any]]:
@@ -124,13 +124,14 @@ class Observer:
         names = list(dict.fromkeys(each.name for each in self.expected.units))
         return {("units", ALL): partial(_services, names, self.manager)} if names else {}
 
-    def _growing(self) -> Dict[Key, Callable[[], Any]]:
+    def _growing(self, first: Mapping[Key, Any]) -> Dict[Key, Callable[[], Any]]:
+        """What could be seen once is looked at again; what hung would hang again."""
         wanted: Dict[Key, Callable[[], Any]] = {}
         for number, path in enumerate(self.expected.paths):
             wanted["paths", number] = partial(disk.file_system, path.path)
         for number, log in enumerate(self.expected.logs):
             wanted["logs", number] = partial(logs.sizes, log)
-        return wanted
+        return {key: look for key, look in wanted.items() if not isinstance(first[key], Missed)}
 
 
 def _in_time(looks: Looks[Key], look: Callable[[Any, float], Any], wanted: Any) -> Any:

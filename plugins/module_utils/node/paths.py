@@ -148,7 +148,7 @@ def judge(wanted: Wanted, seen: Seen) -> List[Finding]:
     if wanted.exists == "absent":
         return [said.bad("present", "warning", "it exists, and should not", path=wanted.path)] if place.type else []
     if place.type is None:
-        return [said.bad("missing", "critical", "%s does not exist" % wanted.path, path=wanted.path)]
+        return [said.bad("missing", "critical", "it does not exist" if said.name == wanted.path else "%s does not exist" % wanted.path, path=wanted.path)]
     found = [*_place_findings(wanted, seen, place), *_freshness_findings(wanted, seen)]
     if place.file_system:
         found += _space_findings(wanted, seen, place, place.file_system)

@@ -27,7 +27,9 @@ class Wanted:
 
     @property
     def place(self) -> str:
-        return str(self.address) if self.port is None else "%s port %d%s" % (self.protocol, self.port, " of %s" % self.address if self.address else "")
+        """Where, unless its name says it."""
+        place = str(self.address) if self.port is None else "%s port %d%s" % (self.protocol, self.port, " of %s" % self.address if self.address else "")
+        return "" if place == self.said.name else " on " + place
 
 
 @dataclass(frozen=True)
@@ -85,13 +87,13 @@ def judge(wanted: Wanted, seen: Seen) -> List[Finding]:
     if isinstance(seen, Missed):
         return [said.unknown(seen.reason)]
     if not seen.listeners:
-        return [said.bad("not_listening", "critical", "nothing listens on %s" % wanted.place, **_detail(seen))]
+        return [said.bad("not_listening", "critical", "nothing listens%s" % wanted.place, **_detail(seen))]
     if not wanted.pattern.program or any(wanted.pattern.matches(each.process) for each in seen.holders):
         return []
     if seen.hidden or not seen.holders:
-        return [said.unknown("something listens on %s, but this user may not see which program" % wanted.place, **_detail(seen))]
+        return [said.unknown("something listens%s, but this user may not see which program" % wanted.place, **_detail(seen))]
     who = ", ".join(sorted({"%s of %s" % (each.to_dict()["program"], each.process.owner) for each in seen.holders}))
-    text = "%s listens on %s instead of %s%s" % (who, wanted.place, wanted.pattern.program, " of %s" % wanted.pattern.owner if wanted.pattern.owner else "")
+    text = "%s listens%s instead of %s%s" % (who, wanted.place, wanted.pattern.program, " of %s" % wanted.pattern.owner if wanted.pattern.owner else "")
     return [said.bad("wrong_program", "critical", text, **_detail(seen))]
 
 

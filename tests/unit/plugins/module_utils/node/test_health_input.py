@@ -155,7 +155,8 @@ def test_what_an_expectation_says_of_its_findings() -> None:
         "remedy": remedy,
         "runbook": {"file": "fits.rst", "heading": "Heading"},
     }
-    assert said.unknown("dark").severity == "warning"
+    dark = said.unknown("dark").to_dict()
+    assert (dark["code"], dark["severity"], dark["remedy"]) == ("fits.web.unknown", "warning", None)
 
 
 def test_a_heading_without_a_file_is_none() -> None:
