@@ -71,8 +71,8 @@ class Permissions(Procedure[PermissionState]):
     def plan(self, state: PermissionState) -> List[Change]:
         return plan(state)
 
-    def guards(self, state: PermissionState, changes: Sequence[Change]) -> List[Refusal]:
-        if not changes or not state.read_only:
+    def guards(self, state: PermissionState, plan: Sequence[Change]) -> List[Refusal]:
+        if not plan or not state.read_only:
             return []
         where = ", ".join(os.path.join(state.root, path) for path in state.read_only)
         return [Refusal("read_only", "the file system of %s is mounted read-only." % where, "find out why (often a failing disk), and remount it.")]
