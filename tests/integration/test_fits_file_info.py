@@ -6,12 +6,17 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from following import GENERATIONS, LONG_AGO, TODAY, TWELVE, Archive, Host, following, lost, name_of
+from lab.fits import root as lab_root
+from lab.fits.workers import Workers
 from lab.statements import StatementLog
 
 
@@ -503,3 +508,62 @@ def test_the_number_of_statements_does_not_depend_on_the_number_of_files(host: H
         assert "REPEATABLE READ READ ONLY" in begun[0]
     assert counts[0] == counts[1]
     assert counts[0] < 15
+
+
+# -- beside live workers, and for users who are not root --------------------------------------------------------------
+
+
+def test_a_file_that_a_worker_is_on(tmp_path: Path, server: Any, database: Callable[..., str], connection: dict[str, Any], places: dict[str, Any]) -> None:
+    """A real worker in the middle of the file; killed, it leaves an orphan."""
+    name = database("C")
+    root = lab_root.install(tmp_path / "host", "C", server.dsn(name, user="fitsdata"), work=60)
+    here = {"scripts_dir": str(root.scripts), "log_dir": [str(root.log_dir)], "lockfile_dir": [str(root.lock_dir)]}
+    with following(server, name, "C", connection, here) as host, Workers(root) as workers:
+        root.write_file(NAME)
+        host.write(NAME)
+        host.make.pending("ingest", NAME)
+        workers.define("ingest", 1)
+        workers.start("ingest")
+        found = wait_for(lambda: host.one(NAME), "in_progress")
+        assert "the last log line of a live worker names it" in found["summary"]
+        assert any("Ingesting " + NAME in hit["line"] for hit in found["log"])
+        workers.kill()
+        assert wait_for(lambda: host.one(NAME), "orphaned")["next_step"]["playbook"] == "fieldops.runbooks.fits_ingest_queue"
+
+
+def wait_for(look: Callable[[], dict[str, Any]], code: str) -> dict[str, Any]:
+    deadline = time.monotonic() + 30
+    while True:
+        found = look()
+        if found["verdict"] == code:
+            return found
+        assert time.monotonic() < deadline, found["summary"]
+        time.sleep(0.2)
+
+
+def test_a_user_who_cannot_be_another_does_not_guess(modern: Host) -> None:
+    """As nobody, who cannot find out what the user of FITS Storage can read; in a process of its own."""
+    if os.geteuid():
+        pytest.skip("only root can become another user")
+    modern.write(NAME, mode=0o600)
+    (modern.storage / "graces").mkdir(mode=0o700)
+    program = (
+        "import json, os\n"
+        "from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.command import account\n"
+        "from ansible_collections.fieldops.runbooks.plugins.module_utils.fits.filestate import FileState\n"
+        "from ansible_collections.fieldops.runbooks.plugins.module_utils.fits.looking import Look\n"
+        "from ansible_collections.fieldops.runbooks.plugins.module_utils.fits.verdict import verdict\n"
+        f"os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        f"params = dict(storage_root={str(modern.storage)!r}, dhs_dir='', visitor_dirs=[], site='fits')\n"
+        f"look = Look(params, account('root'), [])\n"
+        f"for name in ({NAME!r}, {name_of(2)!r}):\n"
+        "    (state,) = look.readability(look.at_likely_places([FileState(name)]))\n"
+        "    print(json.dumps([verdict(state).code, [place.readable for place in state.places], list(state.unknown)]))\n"
+    )
+    env = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
+    first, second = map(json.loads, done.stdout.splitlines())
+    assert (first[0], first[1]) == ("not_queued", [None])
+    assert "whether root can read it was not tried: only root and that user can" in first[2]
+    assert (second[0], second[1]) == ("unknown", [])
+    assert f"{modern.storage}/graces cannot be looked into" in second[2]

@@ -33,15 +33,16 @@ class Look:
             self.blind = ""
 
     def at_likely_places(self, files: Sequence[FileState]) -> List[FileState]:
-        found = [replace(state, places=self._places(state), disk_seen=self.disk_seen, blind=self.blind) for state in files]
+        found = [replace(state, places=self._places(state), disk_seen=self.disk_seen) for state in files]
+        found = [replace(state, blind=self.blind or self.storage.denied) for state in found]
         unseen = [self.blind] + [area.reason_unseen() for area in self.areas if area is not self.storage]
         unseen += [reason for area in self.areas for reason in area.unseen.values()]
         unknown = tuple(reason for reason in unseen if reason)
         return [state if state.good else replace(state, unknown=unknown) for state in found]
 
     def _places(self, state: FileState) -> Tuple[Place, ...]:
-        known = [row.path for row in state.diskfiles] + [judged.row.path or "" for judged in state.ingest + state.export]
-        inside = [path for path in known if not path.startswith("/") and ".." not in path.split("/")]
+        known = [row.path for row in state.diskfiles] + [(judged.row.path or "").strip("/") for judged in state.ingest + state.export]
+        inside = [path for path in known if ".." not in path.split("/")]
         found = []
         for area in self.areas:
             if area is self.storage and not self.disk_seen:

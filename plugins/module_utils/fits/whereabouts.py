@@ -32,13 +32,14 @@ def likely(name: str) -> List[str]:
 
 
 class Area:
-    """One root. Nothing is followed out of it; ``unseen`` collects what could not be looked into."""
+    """One root. Nothing is followed out of it; ``unseen`` collects what was not looked into, and ``denied`` is that of it which could not be."""
 
     def __init__(self, kind: str, root: str, user: Account) -> None:
         self.kind = kind
         self.root = root
         self.user = user
         self.unseen: Dict[str, str] = {}
+        self.denied = ""
         self._inside: Dict[str, bool] = {}
 
     def reason_unseen(self) -> str:
@@ -63,7 +64,7 @@ class Area:
         try:
             info = self._lstat(full)
         except PermissionError:
-            self.unseen[directory] = "%s cannot be looked into" % directory
+            self.denied = self.unseen[directory] = "%s cannot be looked into" % directory
             return None
         except (OSError, ValueError):  # not there, or no name that could be
             return None
