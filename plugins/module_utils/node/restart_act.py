@@ -201,7 +201,7 @@ class Steward:
     def start(self, seen: Seen) -> Up:
         """Until it is up and answers."""
         deadline = time.monotonic() + seen.spec.start_timeout
-        if seen.service.result == "start-limit-hit":
+        if self.read(seen).active == "failed":  # it may have failed so often that it would not be started any more
             self._of(seen.service).forgive(seen.id)
         asked = time.monotonic()
         failure = self.ask("start", seen, max(seen.spec.start_timeout, _GRACE))
