@@ -15,7 +15,7 @@ import os
 import re
 import ssl
 import stat
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from ipaddress import ip_address
@@ -88,7 +88,8 @@ def of_server(host: str, port: int, server_name: Optional[str] = None, timeout: 
     context = no_trust()
     # What is only looked at need not be as strong as what is trusted.
     context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-    context.set_ciphers("ALL:@SECLEVEL=0")
+    with suppress(ssl.SSLError):  # OpenSSL 1.0 has no such levels
+        context.set_ciphers("ALL:@SECLEVEL=0")
     try:
         shown = _handshake(host, port, server_name, context, timeout)
     except Failure as failure:

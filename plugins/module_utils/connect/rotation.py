@@ -61,7 +61,7 @@ class Log:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Span:
     """What is to be read of a log: its rotations too, up to so many bytes, and back to a time."""
 
@@ -169,9 +169,9 @@ def _open_all(span: Span) -> Reader:
             if last:
                 raise LogError("there is no file %s" % span.path) from None
             continue
-        except OSError as exc:
+        except (OSError, ValueError) as exc:
             _close(logs)
-            raise LogError("cannot read %s: %s" % (span.path, exc.strerror)) from exc
+            raise LogError("cannot read %s: %s" % (span.path, getattr(exc, "strerror", None) or exc)) from exc
         if stable or last:
             return Reader(span, logs, unread, stable)
         _close(logs)
@@ -179,7 +179,13 @@ def _open_all(span: Span) -> Reader:
 
 
 def _open_older(span: Span, logs: List[Log], unread: List[str]) -> None:
-    for path, packed in rotations(span.path):
+    try:
+        older = rotations(span.path)
+    except PermissionError:
+        # The directory can be passed but not listed.
+        unread.append(os.path.dirname(span.path))
+        return
+    for path, packed in older:
         if packed or len(logs) >= MOST_FILES:
             if span.since is None or os.lstat(path).st_mtime >= span.since - SLACK:
                 unread.append(path)

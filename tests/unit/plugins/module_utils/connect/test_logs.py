@@ -146,8 +146,8 @@ contents = st.lists(content, min_size=1, max_size=4)
 @example([stamp(T0).encode() + b"ERROR\n" + b"  more\n" * 5 + b"Trace"], True, 9, 25, 4, None, 3)
 def test_like_a_plain_scan(files: list[bytes], with_times: bool, block: int, longest: int, nearby: int, max_bytes: int | None, last: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        span = Span(write(Path(folder), files), clock=Clock("python") if with_times else None, block=block, longest_line=longest, nearby=nearby)
-        span.max_bytes = max_bytes
+        clock = Clock("python") if with_times else None
+        span = Span(write(Path(folder), files), max_bytes=max_bytes, clock=clock, block=block, longest_line=longest, nearby=nearby)
         found = scan(span, KINDS, BENIGN, last)
     assert rows_of(found) == plain_scan(plain_entries(files, span), span, last)
     whole = sum(map(len, files))
@@ -246,7 +246,13 @@ def test_bad_patterns() -> None:
 class TestFiles:
     def test_what_cannot_be_read(self, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "pipe")
-        for name, words in (("none", "there is no file"), ("pipe", "not a regular file"), ("", "not a regular file"), ("none/x", "there is no file")):
+        for name, words in (
+            ("none", "there is no file"),
+            ("pipe", "not a regular file"),
+            ("", "not a regular file"),
+            ("none/x", "there is no file"),
+            ("a\0b", "null byte"),
+        ):
             with pytest.raises(LogError, match=words):
                 scan(Span("%s/%s" % (tmp_path, name)), KINDS)
 
@@ -266,6 +272,17 @@ class TestFiles:
         assert not found.sources.complete
         alone = scan(Span(str(tmp_path / "log"), rotated=False), [Kind("error", "ERROR")])
         assert (alone.kinds[0].count, alone.sources.complete) == (1, True)
+
+    def test_a_directory_that_cannot_be_listed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Root could list it all the same."""
+
+        def refuse(_folder: str) -> list[str]:
+            raise PermissionError(13, "Permission denied")
+
+        path = write(tmp_path, [b"ERROR\n", b"ERROR\n"])
+        monkeypatch.setattr(os, "listdir", refuse)
+        found = scan(Span(path), [Kind("error", "ERROR")])
+        assert (found.kinds[0].count, found.sources.complete, found.sources.unread) == (1, False, (str(tmp_path),))
 
     def test_rotated_while_it_is_opened(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path = write(tmp_path, [b"ERROR 3\n", b"ERROR 2\n", b"ERROR 1\n"])
