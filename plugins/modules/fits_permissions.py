@@ -196,7 +196,7 @@ findings:
     summary:
       description: One sentence for a person.
       type: str
-      sample: "fitsdata cannot read 2 files and enter 0 directories: graces/N20200926G0050.fits and 1 more"
+      sample: "fitsdata cannot read 2 files: graces/N20200926G0050.fits, graces/N20200926G0051.fits"
     detail:
       description: The same for a program.
       type: dict

@@ -51,7 +51,7 @@ def problem(text: Optional[str]) -> str:
         kept = next(part for part in split(text) if ";" in part)
         return "the job keeps the ';' in %s, and with newer Pythons passes it on, so that the mail server refuses it" % _quoted(kept)
     if lost:
-        return "the job takes %s for one address, so %s never gets the mail" % (_quoted(_around(text, lost[0])), ", ".join(lost))
+        return "the job takes %s for one address, so no mail goes to %s" % (_quoted(_around(text, lost[0])), ", ".join(lost))
     wrong = [address for address in got if not _ADDRESS.fullmatch(address)]
     if wrong:
         return "the job takes %s for an address, which the mail server will refuse" % " and ".join(_quoted(address) for address in wrong)

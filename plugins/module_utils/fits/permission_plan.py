@@ -148,7 +148,7 @@ def diagnose(state: PermissionState) -> List[Finding]:
         found.append(_missing(state))
     if all(finding.severity == "info" for finding in found):
         checked = len(state.entries) - len(remains)
-        summary = "%s can read all %d files and directories that were looked at" % (state.who.name, checked)
+        summary = "%s can read all that was looked at: %d files and directories" % (state.who.name, checked)
         found.append(Finding("fits.permissions.ok", "ok", state.root, summary, {"checked": checked}, None, RUNBOOK))
     return found
 
@@ -163,7 +163,9 @@ def _unreadable(state: PermissionState, changes: Sequence[Change]) -> Finding:
     paths = [change.subject for change in changes]
     directories = {entry.path for entry in state.entries if entry.is_directory}
     count = len(directories.intersection(paths))
-    summary = "%s cannot read %d files and enter %d directories: %s" % (state.who.name, len(paths) - count, count, _some(paths))
+    counted = (("read", len(paths) - count, "file", "files"), ("enter", count, "directory", "directories"))
+    what = " or ".join("%s %d %s" % (verb, number, one if number == 1 else many) for verb, number, one, many in counted if number)
+    summary = "%s cannot %s: %s" % (state.who.name, what, _some(paths))
     remedy = Remedy("give %s the rights to read and enter, nothing else" % state.who.name, "fieldops.runbooks.fits_ingest", {"fits_permissions": True})
     return Finding("fits.permissions.unreadable", "warning", state.root, summary, {"count": len(paths), "paths": paths[:_SHOWN]}, remedy, RUNBOOK)
 
@@ -179,7 +181,7 @@ def _remaining(state: PermissionState, rows: Sequence[Left], severity: str) -> F
 
 
 def _missing(state: PermissionState) -> Finding:
-    summary = "%d of the files are not there: %s; their owners copy them in by hand" % (len(state.missing), _some(state.missing))
+    summary = "not there: %s; their owners copy such files in by hand" % _some(state.missing)
     remedy = Remedy("ask the staff who copy such files; it may be an operator who is not familiar with the procedure")
     return Finding("fits.permissions.missing", "warning", state.root, summary, {"files": list(state.missing[:_SHOWN])}, remedy, RUNBOOK)
 
