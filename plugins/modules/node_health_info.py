@@ -61,6 +61,10 @@ options:
       max_age:
         description: Seconds that none may have been running for longer. For jobs that must come to an end.
         type: float
+      containers:
+        description: Whether processes in containers of this node count as well.
+        type: bool
+        default: false
       name: &name
         description: What the expectation is called in results and findings. The default is made from what it asks for.
         type: str
@@ -521,7 +525,6 @@ options:
 notes:
   - At least one expectation or limit must be given.
   - Sizes are numbers with an optional C(K), C(M), C(G), C(T) or C(P), which count in powers of 1024.
-  - Processes in containers of this node count, as C(ps) shows them.
   - Deleted files that a process only has mapped into memory, and those that another node has open, are not seen.
   - The runbook of FITS Storage looks for the web server's logs in C(/opt/mod-wsgi); they are in C(/opt/modwsgi-default). It also reads
     C(copy_from_dhs.py.log.1), which is the log before the live one.
@@ -641,6 +644,10 @@ processes:
       type: list
       elements: dict
       sample: [{"pid": 16441, "owner": "root", "age": 86400.5, "program": "httpd (mod_wsgi-express)"}]
+    in_containers:
+      description: How many more run in containers and do not count.
+      type: int
+      sample: 0
     other_owners:
       description: Processes that only the owner keeps from counting.
       type: list

@@ -88,6 +88,15 @@ def age(process: Process) -> float:
     return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - process.start / os.sysconf("SC_CLK_TCK"))
 
 
+def contained(process: Process, root: str = "/proc") -> bool:
+    """Whether it runs in a container of this node: in a namespace of processes below the one that /proc shows."""
+    try:
+        with open("%s/%d/status" % (root, process.pid), "rb") as file:
+            return any(line.startswith(b"NSpid:") and len(line.split()) > 2 for line in file)
+    except OSError:
+        return False
+
+
 def started_at(process: Process) -> float:
     """When a process started, in seconds since the epoch."""
     return time.time() - age(process)

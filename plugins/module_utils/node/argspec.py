@@ -41,6 +41,7 @@ PROCESS: Options = dict(
     max={"type": "int"},
     min_age={"type": "float"},
     max_age={"type": "float"},
+    containers={"type": "bool", "default": False},
 )
 
 UNIT: Options = dict(

@@ -113,7 +113,7 @@ class Observer:
         expected = self.expected
         wanted: Dict[Key, Callable[[], Any]] = {("node", ALL): vitals.look}
         if expected.processes or expected.needs_open_files:
-            wanted["processes", ALL] = partial(process_table, expected.needs_open_files)
+            wanted["processes", ALL] = partial(process_table, [each.pattern for each in expected.processes], expected.needs_open_files)
         if expected.sockets:
             wanted["sockets", ALL] = partial(listeners, sorted({each.protocol for each in expected.sockets}))
         for number, log in enumerate(expected.logs):
@@ -145,10 +145,14 @@ def _services(names: Sequence[str], manager: Optional[str]) -> Union[List[Servic
         return Missed(str(exc))
 
 
-def process_table(with_open_files: bool) -> Table:
-    """One pass over /proc. This module's own process is no part of the node."""
+def process_table(patterns: Sequence[procfs.Pattern], with_open_files: bool) -> Table:
+    """One pass over /proc; what costs more is asked only of processes that are looked for. This module's own is no part of the node."""
     own = os.getpid()
-    running = {each.pid: processes.Running(each, procfs.age(each)) for each in procfs.processes() if each.pid != own}
+    running = {}
+    for each in procfs.processes():
+        if each.pid != own:
+            inside = any(pattern.describes(each) for pattern in patterns) and procfs.contained(each)
+            running[each.pid] = processes.Running(each, procfs.age(each), inside)
     opened = procfs.open_files(running) if with_open_files else procfs.OpenFiles()
     return Table(running, opened, procfs.hides_others())
 

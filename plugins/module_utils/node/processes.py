@@ -22,6 +22,8 @@ class Running:
 
     process: Process
     age: float
+    contained: bool = False
+    """In a container of this node."""
 
     def to_dict(self) -> Dict[str, Any]:
         # Not the command line: it may hold a password.
@@ -39,6 +41,7 @@ class Wanted:
     max: Optional[int]
     min_age: Optional[float]
     max_age: Optional[float]
+    containers: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class Sight:
     right: Sequence[Running]
     others: Sequence[Running]
     hidden: bool
+    contained: int = 0
+    """So many more are in containers, which do not count."""
 
 
 Seen = Union[Sight, Missed]
@@ -65,6 +70,7 @@ def parse(options: Options, runbook_file: Optional[str]) -> Wanted:
         most,
         options.number("min_age"),
         options.number("max_age"),
+        options["containers"],
     )
 
 
@@ -86,9 +92,10 @@ def look(wanted: Wanted, running: Union[Sequence[Running], Missed], hidden: bool
     """Pure: the processes were read once, for all expectations."""
     if isinstance(running, Missed):
         return running
-    described = sorted((each for each in running if wanted.pattern.describes(each.process)), key=lambda each: -each.age)
+    candidates = sorted((each for each in running if wanted.pattern.describes(each.process)), key=lambda each: -each.age)
+    described = [each for each in candidates if wanted.containers or not each.contained]
     right = [each for each in described if wanted.pattern.matches(each.process)]
-    return Sight(right, [each for each in described if each not in right], hidden)
+    return Sight(right, [each for each in described if each not in right], hidden, len(candidates) - len(described))
 
 
 def judge(wanted: Wanted, seen: Seen) -> List[Finding]:
@@ -110,7 +117,7 @@ def judge(wanted: Wanted, seen: Seen) -> List[Finding]:
 def _count_findings(wanted: Wanted, seen: Sight) -> List[Finding]:
     said, right, others = wanted.said, seen.right, seen.others
     count = len(right)
-    detail = dict(_detail(right), found=count, min=wanted.min, max=wanted.max)
+    detail = dict(_detail(right), found=count, min=wanted.min, max=wanted.max, in_containers=seen.contained)
     if count < wanted.min:
         if seen.hidden:
             return [said.unknown("%s seen, but this user may not see the processes of others (hidepid)" % _number(count), **detail)]
@@ -118,6 +125,7 @@ def _count_findings(wanted: Wanted, seen: Sight) -> List[Finding]:
             text = "runs as %s instead of %s: %s" % (", ".join(sorted({each.process.owner for each in others})), wanted.pattern.owner, _some(others))
             return [said.bad("wrong_owner", "critical", text, **dict(detail, others=[each.to_dict() for each in others[:_LISTED]]))]
         text = "no such process runs" if not count else "%s, and %d are wanted: %s" % (_number(count), wanted.min, _some(right))
+        text += "; %d in containers do not count" % seen.contained if seen.contained else ""
         return [said.bad("missing", "critical", text, **detail)]
     if wanted.max is not None and count > wanted.max:
         text = "%s, and at most %d may: %s" % (_number(count), wanted.max, _some(right))
@@ -142,5 +150,6 @@ def _detail(running: Sequence[Running]) -> Dict[str, Any]:
 
 def row(wanted: Wanted, seen: Seen) -> Dict[str, Any]:
     if isinstance(seen, Missed):
-        return {"name": wanted.said.name, "found": None, "processes": [], "other_owners": []}
-    return dict(_detail(seen.right), name=wanted.said.name, found=len(seen.right), other_owners=[each.to_dict() for each in seen.others[:_LISTED]])
+        return {"name": wanted.said.name, "found": None, "processes": [], "other_owners": [], "in_containers": None}
+    others = [each.to_dict() for each in seen.others[:_LISTED]]
+    return dict(_detail(seen.right), name=wanted.said.name, found=len(seen.right), other_owners=others, in_containers=seen.contained)

@@ -17,6 +17,7 @@ from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.procfs i
     Pattern,
     Process,
     age,
+    contained,
     hides_others,
     open_files,
     processes,
@@ -229,3 +230,31 @@ def test_descriptors_that_one_may_not_see(tmp_path: Path, monkeypatch: pytest.Mo
     assert open_files([12, 13], str(tmp_path)).unseen == ()
     monkeypatch.setattr("os.listdir", refused)
     assert open_files([12], str(tmp_path)).unseen == (12,)
+
+
+@pytest.mark.parametrize(("line", "inside"), [("NSpid:\t12\n", False), ("NSpid:\t12\t1\n", True), ("Name:\tx\n", False)])
+def test_processes_in_containers(tmp_path: Path, line: str, inside: bool) -> None:
+    (tmp_path / "12").mkdir()
+    (tmp_path / "12" / "status").write_text("Umask:\t0022\n" + line, encoding="ascii")
+    assert contained(Process(12, 1, ("x",), "root"), str(tmp_path)) is inside
+    assert not contained(Process(13, 1, ("x",), "root"), str(tmp_path))
+
+
+def test_a_real_namespace_of_processes() -> None:
+    child = subprocess.Popen(["unshare", "--pid", "--fork", "--kill-child", "sleep", "600"], stderr=subprocess.PIPE)
+    try:
+        deadline = time.monotonic() + 10
+        children = Path("/proc/%d/task/%d/children" % (child.pid, child.pid))
+        while not children.read_text(encoding="ascii").strip() and child.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if child.poll() is not None:
+            pytest.skip("only root may make one")
+        inner = read_process(int(children.read_text(encoding="ascii")))
+        outer = read_process(child.pid)
+        assert inner is not None
+        assert outer is not None
+        assert contained(inner)
+        assert not contained(outer)
+    finally:
+        child.kill()
+        child.communicate()

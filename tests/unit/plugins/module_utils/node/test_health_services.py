@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Sequence
 
 import pytest
@@ -71,8 +72,26 @@ def test_what_is_told_of_processes() -> None:
         "name": "worker",
         "found": 0,
         "processes": [],
+        "in_containers": 0,
         "other_owners": [{"pid": pid, "owner": "fitsdata", "age": age, "program": SCRIPT} for pid, age in ((2, 2000.0), (1, 1000.0))],
     }
+
+
+def test_processes_in_containers_count_only_where_they_are_asked_for() -> None:
+    seen = [running(1), replace(running(2), contained=True), replace(running(3, "root"), contained=True)]
+    for expectation, findings in (
+        ({}, []),
+        ({"min": 2}, [("missing", "critical")]),
+        ({"min": 2, "max": 2, "owner": "fitsdata", "containers": True}, []),
+        ({"owner": "root"}, [("wrong_owner", "critical")]),
+        ({"owner": "root", "containers": True}, []),
+        ({"min": 0, "max": 0, "containers": True}, [("too_many", "warning")]),
+    ):
+        want = wanted("processes", program=SCRIPT, **expectation)
+        assert told(processes.judge(want, processes.look(want, seen, False))) == findings
+    want = wanted("processes", program=SCRIPT)
+    [finding] = processes.judge(want, processes.look(want, seen[1:], False))
+    assert finding.summary.endswith("no such process runs; 2 in containers do not count")
 
 
 def test_a_password_on_a_command_line_is_not_told() -> None:
