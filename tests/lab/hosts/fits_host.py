@@ -334,7 +334,7 @@ class FitsHost:
         self.smtp("hang")
         argv = ["env", "PYTHONPATH=/opt/FitsStorage:/opt/DRAGONS", "python3", f"{SCRIPTS}/{self.mail_script}", "--demon", f"--date={date}"]
         self._holder("lab-mail", argv)
-        self.wait_log(self.mail_log(), "Sending Email-")
+        self.host.wait_for(lambda: "Sending Email-" in self.log(self.mail_log(), 1), "the mail script is about to send")
         return int(self.systemctl("show", "--property=MainPID", "--value", "lab-mail.service"))
 
     # -- the end ------------------------------------------------------------------------------------------------------------------
@@ -369,9 +369,13 @@ class FitsHost:
         """Empty queues and tables, and take away the files that were dropped: for tests that share a host."""
         tables = ["ingestqueue", "exportqueue", "previewqueue", "calcachequeue", "notification", "header", "diskfile", "file", "lab_processed"]
         tables += ["fileopsqueue", "reducequeue"] if self.new else ["queue_error"]
-        self._psql(f"TRUNCATE {', '.join(tables)} CASCADE")
-        self.host.run(["find", DATAFLOW, DHS, *NET.values(), "-type", "f", "-delete"])
-        self.host.run(["rm", "-f", "/var/lib/lab-smtp/messages.jsonl"])
+        self._script(
+            f"""
+            runuser -u fitsdata -- psql -qX -v ON_ERROR_STOP=1 -c 'TRUNCATE {", ".join(tables)} CASCADE' fitsdata
+            find {DATAFLOW} {DHS} {" ".join(NET.values())} -type f -delete
+            rm -f /var/lib/lab-smtp/messages.jsonl
+            """
+        )
 
     def _script(self, text: str) -> None:
         self.host.run(["sh", "-e", "-c", textwrap.dedent(text)], timeout=300.0)

@@ -47,7 +47,7 @@ def ready(host: Host) -> None:
 
 
 def _answers(host: Host) -> bool:
-    url = f"{'http' if 'fits-a' in host.name else 'https'}://localhost/jsonfilelist/present/filename=none"
+    url = f"{'https' if host.exists('/opt/uwsgi') else 'http'}://localhost/jsonfilelist/present/filename=none"
     return host.run(["curl", "--silent", "--fail", "--max-time", "5", url], check=False).stdout.strip() == "[]"
 
 
