@@ -141,7 +141,7 @@ def _log(path: str) -> str:
         lines: List[str] = tail(path, FILE_KEPT // 2)[-LINES_KEPT:] if os.path.isfile(path) else ["[not a file]"]
     except OSError as exc:
         lines = ["[not read: %s]" % exc.strerror]
-    return "%s\n%s\n" % (path, without_secrets("\n".join(lines)))
+    return "%s\n%s" % (path, without_secrets("\n".join(lines)))
 
 
 # -- secrets -----------------------------------------------------------------------------------------------------------

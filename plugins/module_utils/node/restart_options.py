@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Dict, Mapping, Optional, Set, Tuple
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.errors import UnsupportedError
 
 from ..connect.procfs import Pattern
 from ..connect.service import is_pattern
@@ -144,7 +145,8 @@ def _options(where: str, value: Any) -> Dict[str, Any]:
         raise ServiceError("%s must be the name of a service or a dictionary with its name, not %s" % (where, type(value).__name__))
     checked = ArgumentSpecValidator(SERVICE).validate(value)
     if checked.error_messages:
-        raise ServiceError("%s: %s" % (where, "; ".join(checked.error_messages)))
+        told = ["%s%s" % ("unknown option " if isinstance(error, UnsupportedError) else "", error.msg) for error in checked.errors]
+        raise ServiceError("%s: %s" % (where, "; ".join(told)))
     options: Dict[str, Any] = checked.validated_parameters
     return options
 
