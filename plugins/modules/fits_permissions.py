@@ -33,7 +33,8 @@ attributes:
 options:
   path:
     description:
-      - Directories to look into, relative to O(storage_root), for example V(graces). Directories below them are not looked into.
+      - Directories to look into, relative to O(storage_root), for example V(graces), or V(.) for the root itself, whose own mode is
+        never changed. Directories below them are not looked into.
       - A link, and any path that leads out of the root, is refused.
     type: list
     elements: str
@@ -204,7 +205,10 @@ findings:
     remedy:
       description: What would mend it, as a playbook with variables, or in words who to call.
       type: dict
-      sample: {"playbook": "fieldops.runbooks.fits_ingest", "vars": {"fits_permissions": true}, "text": "mend the permissions"}
+      sample:
+        playbook: fieldops.runbooks.fits_ingest
+        vars: {"fits_permissions": true, "fits_filename": ["N20200926G0050.fits", "N20200926G0051.fits"], "fits_path": ["graces"]}
+        text: give fitsdata the rights to read and enter, nothing else
     runbook:
       description: File and heading of the runbook.
       type: dict

@@ -12,6 +12,10 @@ from typing import Any
 
 import pytest
 from ansible_collections.fieldops.runbooks.plugins.module_utils.fits import notification
+from ansible_collections.fieldops.runbooks.plugins.module_utils.fits.addresses import split
+from hypothesis import given
+from hypothesis import strategies as st
+from lab.fits.standin.mail import addresses
 from mailing import NIGHT, PROGRAM, SCRIPTS, MailHost, codes, finding, kill
 from support import run_refused
 
@@ -255,6 +259,11 @@ def test_who_gets_the_mail(current: MailHost) -> None:
             assert [problem["field"] for problem in row["problems"]] == ["piemail"]
             assert not lost & received
             assert all(address in row["problems"][0]["problem"] for address in lost)
+
+
+@given(st.text(alphabet=st.sampled_from("ab@.,; <>\t"), max_size=30))
+def test_addresses_are_parted_as_the_job_parts_them(text: str) -> None:
+    assert split(text) == addresses(text)
 
 
 def test_all_rows_without_a_program(alone: MailHost) -> None:

@@ -178,6 +178,31 @@ def test_named_files_only(tree: Tree) -> None:
 
 
 @needs_root
+@pytest.mark.parametrize("path", ["", "."])
+def test_the_root_itself_is_only_looked_into(tree: Tree, path: str) -> None:
+    """Files that are copied from the DHS lie there."""
+    tree.file("N20200804S0091.fits", 0o600, path="")
+    result = tree.ok(path=[path, "graces"], files=["N20200804S0091.fits"])
+    assert planned(result) == {"N20200804S0091.fits": ("0600", "0604")}
+    assert codes(result) == ["ok"]
+    assert tree.undo(result["undo_id"])["changed"]
+    assert tree.modes()["N20200804S0091.fits"] == 0o600
+
+
+@needs_root
+def test_the_remedy_names_what_the_playbook_needs(tree: Tree) -> None:
+    tree.folder("graces", 0o700)
+    tree.file("N1.fits", 0o644)
+    tree.file("N2.fits", 0o600)
+    remedy = tree.check()["findings"][0]["remedy"]
+    assert remedy["playbook"] == "fieldops.runbooks.fits_ingest"
+    assert remedy["vars"] == {"fits_permissions": True, "fits_filename": ["N1.fits", "N2.fits"], "fits_path": ["graces"]}
+    for n in range(30):
+        tree.file(f"N2020{n}.fits", 0o600)
+    assert tree.check()["findings"][0]["remedy"]["playbook"] is None
+
+
+@needs_root
 def test_special_bits_and_rights_to_write_stay(tree: Tree) -> None:
     tree.folder("graces", 0o3770)
     tree.file("N1.fits", 0o6660)
@@ -334,8 +359,8 @@ def test_too_many_changes_are_refused(tree: Tree) -> None:
         ({"path": ["/etc"]}, "relative to storage_root"),
         ({"path": ["../x"]}, "relative to storage_root"),
         ({"path": ["graces/../.."]}, "relative to storage_root"),
-        ({"path": [""]}, "relative to storage_root"),
-        ({"path": ["."]}, "relative to storage_root"),
+        ({"path": ["/"]}, "relative to storage_root"),
+        ({"path": ["./graces"]}, "relative to storage_root"),
         ({"path": ["graces//x"]}, "relative to storage_root"),
         ({"path": ["a\0b"]}, "relative to storage_root"),
         ({"path": ["nowhere"]}, "there is no"),

@@ -25,16 +25,19 @@ def check_relative(path: str) -> None:
 
 @contextmanager
 def below(root: str, path: str) -> Iterator[int]:
-    """A handle (``O_PATH``) on what a relative path names. The root may be a link; nothing below it may, but for the last name."""
-    check_relative(path)
-    parts = path.split("/")
+    """A handle (``O_PATH``) on what a relative path names, the root itself if it is empty.
+
+    The root may be a link; nothing below it may, but for the last name.
+    """
+    if path:
+        check_relative(path)
+    parts = path.split("/") if path else []
     handle = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        for part in parts[:-1]:
+        for position, part in enumerate(parts):
+            if position and stat.S_ISLNK(os.fstat(handle).st_mode):
+                raise NotBelow("%s in %s is a link" % (parts[position - 1], os.path.join(root, path)))
             handle = _exchange(handle, os.open(part, _HANDLE, dir_fd=handle))
-            if stat.S_ISLNK(os.fstat(handle).st_mode):
-                raise NotBelow("%s in %s is a link" % (part, os.path.join(root, path)))
-        handle = _exchange(handle, os.open(parts[-1], _HANDLE, dir_fd=handle))
         yield handle
     finally:
         os.close(handle)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import stat
 from dataclasses import dataclass
@@ -166,8 +167,24 @@ def _unreadable(state: PermissionState, changes: Sequence[Change]) -> Finding:
     counted = (("read", len(paths) - count, "file", "files"), ("enter", count, "directory", "directories"))
     what = " or ".join("%s %d %s" % (verb, number, one if number == 1 else many) for verb, number, one, many in counted if number)
     summary = "%s cannot %s: %s" % (state.who.name, what, _some(paths))
-    remedy = Remedy("give %s the rights to read and enter, nothing else" % state.who.name, "fieldops.runbooks.fits_ingest", {"fits_permissions": True})
+    remedy = _remedy(state, set(paths))
     return Finding("fits.permissions.unreadable", "warning", state.root, summary, {"count": len(paths), "paths": paths[:_SHOWN]}, remedy, RUNBOOK)
+
+
+def _remedy(state: PermissionState, changed: Set[str]) -> Remedy:
+    """The playbook takes files by name: those to be changed, and those in a directory that is."""
+    files = [entry.path for entry in state.entries if not entry.is_directory and changed.intersection((entry.path, *_parents(entry.path)))]
+    text = "give %s the rights to read and enter, nothing else" % state.who.name
+    if not 0 < len(files) <= _SHOWN:
+        return Remedy("%s: module fits_permissions without check mode" % text)
+    names = sorted({os.path.basename(path) for path in files})
+    paths = sorted({os.path.dirname(path) for path in files})
+    return Remedy(text, "fieldops.runbooks.fits_ingest", {"fits_permissions": True, "fits_filename": names, "fits_path": paths})
+
+
+def _parents(path: str) -> List[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
 
 
 def _remaining(state: PermissionState, rows: Sequence[Left], severity: str) -> Finding:

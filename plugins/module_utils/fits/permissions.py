@@ -53,7 +53,7 @@ class Permissions(Procedure[PermissionState]):
         for path in self.paths:
             for entry in self._way(path):
                 found[entry.path] = _both(found.get(entry.path), entry)
-            if found[path].tried or os.geteuid() == 0:  # else nothing in it can be seen before the directory itself is mended
+            if not path or found[path].tried or os.geteuid() == 0:  # else nothing in it can be seen before the directory itself is mended
                 looked = list(self._look(path))
                 found.update((entry.path, entry) for entry in looked)
                 names.update(os.path.basename(entry.path) for entry in looked)
@@ -93,7 +93,7 @@ class Permissions(Procedure[PermissionState]):
 
     def _way(self, path: str) -> Iterator[Entry]:
         """The directories from below the root to a path: each must be entered, the last one listed as well."""
-        parts = path.split("/")
+        parts = path.split("/") if path else []
         for depth in range(1, len(parts) + 1):
             part = "/".join(parts[:depth])
             need = ENTER | (READ if depth == len(parts) else 0)
@@ -110,7 +110,7 @@ class Permissions(Procedure[PermissionState]):
     def _look(self, path: str) -> Iterator[Entry]:
         """The files of a directory, or those of them that were named."""
         with _opened(self.root, path) as handle:
-            entries = [_entry("%s/%s" % (path, name), info, READ) for name, info in self._listing(handle, path)]
+            entries = [_entry(os.path.join(path, name), info, READ) for name, info in self._listing(handle, path)]
             with acting_as(self.user):
                 entered = _can_enter(handle)
                 if entered:
@@ -193,11 +193,15 @@ def _opened(root: str, path: str) -> Iterator[int]:
 
 
 def _path(path: str) -> str:
+    """Without what says nothing; empty for the root itself."""
+    if path in ("", "."):
+        return ""
+    plain = path.rstrip("/") or path
     try:
-        check_relative(path.rstrip("/") if path != "/" else path)
+        check_relative(plain)
     except NotBelow:
         raise FitsError("path %r must be a directory relative to storage_root, without . or .., for example graces" % path) from None
-    return path.rstrip("/")
+    return plain
 
 
 def _file(name: str) -> str:

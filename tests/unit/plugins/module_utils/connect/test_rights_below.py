@@ -78,8 +78,9 @@ def test_identity_and_a_file_without_a_list(tmp_path: Path) -> None:
 def test_paths_that_are_none(path: str, tmp_path: Path) -> None:
     with pytest.raises(NotBelow):
         check_relative(path)
-    with pytest.raises(NotBelow), below(str(tmp_path), path):
-        pass
+    if path:
+        with pytest.raises(NotBelow), below(str(tmp_path), path):
+            pass
 
 
 def test_below(tmp_path: Path) -> None:
@@ -98,6 +99,8 @@ def test_below(tmp_path: Path) -> None:
                 assert file.read() == b"inside"
     with pytest.raises((NotBelow, OSError)), below(str(tmp_path / "root"), "out/file"):
         pass
+    with below(str(tmp_path / "alias"), "") as handle:
+        assert os.fstat(handle).st_ino == (tmp_path / "root").stat().st_ino
     with below(str(tmp_path / "root"), "link") as handle:
         assert os.fstat(handle).st_ino == (tmp_path / "root" / "link").lstat().st_ino
     with pytest.raises(FileNotFoundError), below(str(tmp_path / "root"), "a/none"):
