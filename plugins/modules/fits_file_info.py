@@ -59,7 +59,7 @@ options:
     description:
       - Search the tree of O(storage_root) for files that are in none of the likely places.
       - One pass for all of them, newest directories first, ended as soon as each was found once.
-      - Stays on the file system of O(storage_root), and follows no links.
+      - Stays on the file system of O(storage_root) unless O(search_one_file_system) is V(false), and follows no links.
     type: bool
     default: false
   search_timeout:
@@ -74,6 +74,11 @@ options:
     description: Directory entries to look at before the search gives up. V(0) sets no limit.
     type: int
     default: 20000000
+  search_one_file_system:
+    description:
+      - Whether the search leaves out what is mounted below O(storage_root). What was left out is named in RV(search.left_out).
+    type: bool
+    default: true
   progress_file:
     description:
       - File that tells how far the search has come, as one JSON object. It is replaced once a second while the search runs, and left
@@ -143,7 +148,7 @@ options:
     type: bool
     default: true
   http_timeout:
-    description: Seconds for all questions to web servers together; they are asked in parallel.
+    description: Seconds for all questions to one web server together; they are asked in parallel.
     type: float
     default: 20.0
   max_errors:
@@ -545,6 +550,11 @@ search:
       description: How many could not be read.
       type: int
       sample: 1
+    left_out:
+      description: Directories on other file systems, which were not searched. At most 20 are named.
+      type: list
+      elements: str
+      sample: []
 findings:
   description: One for each file. Its code is C(fits.file.) and the verdict, its remedy the next step.
   returned: always
@@ -614,6 +624,7 @@ OPTIONS = ArgumentSpec(
         "search_timeout": {"type": "float", "default": 300.0},
         "search_workers": {"type": "int", "default": 4},
         "search_max_entries": {"type": "int", "default": 20000000},
+        "search_one_file_system": {"type": "bool", "default": True},
         "progress_file": {"type": "path"},
         "dhs_dir": {"type": "path", "default": "/sci/dhs"},
         "visitor_dirs": {"type": "list", "elements": "path", "default": []},

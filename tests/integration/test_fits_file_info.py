@@ -215,6 +215,16 @@ def test_a_link_out_of_the_storage_root_is_not_followed(host: Host) -> None:
     assert f"{host.storage / 'graces'} is a link out of {host.storage}, and was not followed" in found["unknown"]
 
 
+def test_a_directory_that_leads_out_does_not_make_a_file_gone(modern: Host) -> None:
+    """The database has it behind a link that is not followed: whether it is there is not known, and it may well be."""
+    modern.write(NAME, area=modern.top / "outside")
+    (modern.storage / "graces").symlink_to(modern.top / "outside")
+    modern.make.diskfile(NAME, "graces")
+    modern.make.diskfile(name_of(2), "")
+    first, second = modern.follow(NAME, name_of(2))["files"]
+    assert (first["verdict"], second["verdict"]) == ("available", "gone_from_disk")
+
+
 def test_a_pipe_is_not_opened(host: Host) -> None:
     os.mkfifo(host.storage / NAME)
     found = host.one(NAME)
@@ -482,10 +492,12 @@ def test_bad_options(modern: Host, options: dict[str, Any], message: str) -> Non
     assert message in modern.refused(**options)
 
 
-def test_a_url_that_is_none(modern: Host) -> None:
+@pytest.mark.parametrize("url", ["ftp://archive.example.org", "archive.example.org", "", "http://user:hidden-word@127.0.0.1:1"])
+def test_a_url_that_is_none(modern: Host, url: str) -> None:
     modern.ingested(NAME)
-    found = modern.one(NAME, archive_url="ftp://archive.example.org")
-    assert found["verdict"] == "archive_unreachable"
+    result = modern.follow(NAME, archive_url=url)
+    assert result["files"][0]["verdict"] == ("archive_unreachable" if url else "available")
+    assert "hidden-word" not in json.dumps(result)
 
 
 # -- how much it costs ------------------------------------------------------------------------------------------------

@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-DENIED_SHOWN = 20
+NAMED = 20
+"""Directories that could not be read, or lie on other file systems, are named up to so many."""
 _CHUNK = 1024
 """Entries between two looks at the clock."""
 
@@ -37,6 +38,8 @@ class Outcome:
     seconds: float = 0.0
     denied: Tuple[str, ...] = ()
     denied_total: int = 0
+    left_out: Tuple[str, ...] = ()
+    """Directories on other file systems."""
 
 
 def search(
@@ -60,11 +63,14 @@ def search(
     for _number in range(max(1, workers)):
         threading.Thread(target=hunt.work, daemon=True).start()
     started = time.monotonic()
-    while not hunt.finished.wait(max(0.0, min(interval, started + timeout - time.monotonic()))):
-        if time.monotonic() >= started + timeout:
-            hunt.stop("timeout")
-        if progress is not None:
-            progress(hunt.outcome(time.monotonic() - started))
+    try:
+        while not hunt.finished.wait(max(0.0, min(interval, started + timeout - time.monotonic()))):
+            if time.monotonic() >= started + timeout:
+                hunt.stop("timeout")
+            elif progress is not None:
+                progress(hunt.outcome(time.monotonic() - started))
+    finally:
+        hunt.stop("error")  # when there was one: otherwise it has ended
     outcome = hunt.outcome(time.monotonic() - started)
     if progress is not None:
         progress(outcome)
@@ -90,6 +96,7 @@ class _Hunt:
         self._busy = 0
         self._found: Dict[str, str] = {}
         self._denied: List[str] = []
+        self._left_out: List[str] = []
         self._denied_total = self._entries = self._directories = 0
         self._complete, self._stopped = False, ""
 
@@ -127,7 +134,9 @@ class _Hunt:
     def outcome(self, seconds: float) -> Outcome:
         with self._lock:
             counts = (self._entries, self._directories, round(seconds, 3))
-            return Outcome(self.wanted, dict(self._found), self._complete, self._stopped, *counts, tuple(self._denied), self._denied_total)
+            return Outcome(
+                self.wanted, dict(self._found), self._complete, self._stopped, *counts, tuple(self._denied), self._denied_total, tuple(self._left_out)
+            )
 
     def _seen(self, rank: int, path: str) -> bool:
         """Whether this was read as part of a tree that came first. Only those trees are remembered."""
@@ -150,7 +159,7 @@ class _Hunt:
         except OSError:
             with self._lock:
                 self._denied_total += 1
-                if len(self._denied) < DENIED_SHOWN:
+                if len(self._denied) < NAMED:
                     self._denied.append(path)
         return below
 
@@ -171,6 +180,8 @@ class _Hunt:
             info = entry.stat(follow_symlinks=False)
             if self.device is None or info.st_dev == self.device:
                 below.append((rank, -info.st_mtime, entry.path))
+            elif len(self._left_out) < NAMED:
+                self._left_out.append(entry.path)
 
     def _hit(self, entry: os.DirEntry[str]) -> None:
         with self._lock:

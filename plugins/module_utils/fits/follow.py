@@ -54,7 +54,8 @@ class FileInfo(Check[Followed]):
         self.names = checked_names(params["filename"])
         self.user = account(params["run_as"])
         self.hints = [normal_path(path) for path in params["path"]]
-        self.limits = Limits(params["search_timeout"], params["search_workers"], params["search_max_entries"], params["progress_file"])
+        options = ("search_timeout", "search_workers", "search_max_entries", "search_one_file_system", "progress_file")
+        self.limits = Limits(*(params[option] for option in options))
         self.window = window(params["window_days"])
         self.logs = LogOptions.of(params)
         for option in ("validity_timeout", "http_timeout", "min_age", "max_errors"):

@@ -34,11 +34,16 @@ class Look:
 
     def at_likely_places(self, files: Sequence[FileState]) -> List[FileState]:
         found = [replace(state, places=self._places(state), disk_seen=self.disk_seen) for state in files]
-        found = [replace(state, blind=self.blind or self.storage.denied) for state in found]
+        found = [replace(state, blind=self._blind(state)) for state in found]
         unseen = [self.blind] + [area.reason_unseen() for area in self.areas if area is not self.storage]
         unseen += [reason for area in self.areas for reason in area.unseen.values()]
         unknown = tuple(reason for reason in unseen if reason)
         return [state if state.good else replace(state, unknown=unknown) for state in found]
+
+    def _blind(self, state: FileState) -> str:
+        """What kept this file from being seen: for one that the database has, only what lies on the way to it."""
+        good = state.good
+        return self.blind or (self.storage.reason(good.path) if good else self.storage.denied)
 
     def _places(self, state: FileState) -> Tuple[Place, ...]:
         known = [row.path for row in state.diskfiles] + [(judged.row.path or "").strip("/") for judged in state.ingest + state.export]
@@ -69,6 +74,8 @@ class Look:
             limit = {"timeout": "search_timeout", "entries": "search_max_entries"}[outcome.stopped]
             blind = "the search ended at %s after %d entries, before all of the tree was seen" % (limit, outcome.entries)
             unknown += (blind,)
+        if outcome.left_out:
+            unknown += ("other file systems were not searched, the first of them %s" % outcome.left_out[0],)
         if outcome.denied_total:
             unknown += ("%d directories could not be read by the search, the first of them %s" % (outcome.denied_total, outcome.denied[0]),)
         return replace(state, searched=True, blind=blind, unknown=unknown)

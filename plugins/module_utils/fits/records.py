@@ -16,8 +16,8 @@ from .tables import Schema
 ROWS_SHOWN = 20
 _UTC = "to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
 _DISKFILES = """
-SELECT d.id, d.filename, trim(both '/' from coalesce(d.path, '')), coalesce(d.present, false), coalesce(d.canonical, false), d.file_size, d.file_md5, d.data_md5,
-       {lastmod}, {entrytime}, d.isfits, d.mdready, h.id, h.program_id, h.qa_state, h.engineering
+SELECT d.id, d.filename, trim(both '/' from coalesce(d.path, '')), coalesce(d.present, false), coalesce(d.canonical, false),
+       d.file_size, d.file_md5, d.data_md5, {lastmod}, {entrytime}, d.isfits, d.mdready, h.id, h.program_id, h.qa_state, h.engineering
   FROM (SELECT f.*, row_number() OVER (PARTITION BY f.filename ORDER BY coalesce(f.present AND f.canonical, false) DESC,
                                        coalesce(f.present, false) DESC, coalesce(f.canonical, false) DESC, f.id DESC) AS n
           FROM diskfile f WHERE f.filename = ANY (%(names)s)) AS d

@@ -23,6 +23,7 @@ class Limits:
     timeout: float
     workers: int
     max_entries: int
+    one_file_system: bool = True
     progress_file: Optional[str] = None
 
     def __post_init__(self) -> None:
@@ -39,7 +40,7 @@ def search_storage(root: str, names: Mapping[str, Sequence[str]], first: Sequenc
     report = _Progress(limits.progress_file) if limits.progress_file else None
     if report is not None:
         report(Outcome(len(names)))
-    return search(root, names, first, limits.timeout, limits.workers, limits.max_entries, progress=report)
+    return search(root, names, first, limits.timeout, limits.workers, limits.max_entries, limits.one_file_system, report)
 
 
 class _Progress:
@@ -65,4 +66,4 @@ class _Progress:
 
 def to_dict(outcome: Outcome) -> Dict[str, Any]:
     facts = asdict(outcome)
-    return dict(facts, found=len(outcome.found), denied=list(outcome.denied))
+    return dict(facts, found=len(outcome.found), denied=list(outcome.denied), left_out=list(outcome.left_out))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence
 from urllib.parse import quote
 
+from ..connect.command import redact
 from ..connect.http import Answer, ask
 from .filestate import Reply
 
@@ -38,9 +39,10 @@ def ask_all(site: Site, stems: Sequence[str]) -> Dict[str, Reply]:
 def _ask(site: Site, stem: str, deadline: float) -> Reply:
     url = "%s/jsonfilelist/present/filename=%s" % (site.url.rstrip("/"), quote(stem, safe=""))
     left = deadline - time.monotonic()
+    shown = redact(url, ())
     if left <= 0:
-        return Reply(url, False, "it was not asked, because the time for all questions was up")
-    return read(ask(url, timeout=left, limit=_LONGEST, verify=site.verify, ca_cert=site.ca_cert), stem, url)
+        return Reply(shown, False, "it was not asked, because the time for all questions was up")
+    return read(ask(url, timeout=left, limit=_LONGEST, verify=site.verify, ca_cert=site.ca_cert), stem, shown)
 
 
 def read(answer: Answer, stem: str, url: str) -> Reply:

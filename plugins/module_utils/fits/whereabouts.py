@@ -55,6 +55,10 @@ class Area:
         full = os.path.join(self.root, path)
         return full if self._is_inside(full) and os.path.isdir(full) else None
 
+    def reason(self, path: str) -> str:
+        """Why a directory was not looked into; empty when it was."""
+        return self.unseen.get(os.path.join(self.root, path) if path else self.root, "")
+
     def look(self, path: str, filename: str) -> Optional[Place]:
         """The file in one directory, or None."""
         directory = os.path.join(self.root, path) if path else self.root

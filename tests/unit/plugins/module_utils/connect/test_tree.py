@@ -162,10 +162,23 @@ def test_another_file_system_is_left_out(tmp_path: Path, monkeypatch: pytest.Mon
     seen: list[str] = []
     real = os.scandir
     monkeypatch.setattr(tree.os, "scandir", lambda path: (seen.append(path), real(path))[1])
-    search(root, wanted("none.fits"), timeout=20)
+    outcome = search(root, wanted("none.fits"), timeout=20)
     assert root in seen
     assert other
     assert not set(other) & set(seen)
+    assert set(outcome.left_out) & set(other)
+
+
+def test_what_goes_wrong_while_progress_is_told_ends_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grow(tmp_path, *("%d/x.fits" % n for n in range(50)))
+    real, calls = os.scandir, []
+    monkeypatch.setattr(tree.os, "scandir", lambda path: (calls.append(path), time.sleep(0.05), real(path))[2])
+    with pytest.raises(ZeroDivisionError):
+        search(str(tmp_path), wanted("none.fits"), progress=lambda outcome: 1 // 0, interval=0.01)
+    time.sleep(0.3)
+    ended = len(calls)
+    time.sleep(0.3)
+    assert len(calls) == ended < 51
 
 
 @settings(max_examples=60, deadline=None)
