@@ -20,10 +20,7 @@ Literals = FrozenSet[bytes]
 
 def required(pattern: Pattern[bytes]) -> Optional[Tuple[Literals, bool]]:
     """Some bytes of which one is in all that the pattern matches, and whether upper and lower case count as one; None when nothing is known."""
-    try:
-        tree = sre_parse.parse(pattern.pattern, pattern.flags)
-    except re.error:
-        return None
+    tree = sre_parse.parse(pattern.pattern, pattern.flags)
     found = _of(tree, tree.state.flags)
     if found is None:
         return None
