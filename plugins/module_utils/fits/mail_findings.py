@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
@@ -333,9 +334,12 @@ def _due(state: MailState, row: Row, answer: Asked) -> List[Finding]:
         whom = (data_recipients if answer.job == DATA else check_recipients)(row.values)
         summary = 'the mail server took "%s" on %s, for %s' % (subject, local(sent[0].at), ", ".join(whom) or "nobody but the administrator")
         return [_finding("mailed", "info", _name(row), summary, {"recipients": whom, "at": local(sent[0].at)}, Remedy("if it did not arrive, " + ITOPS))]
-    ran = [run for run in state.runs if run.date == state.date and run.state == "ended" and run.job in (answer.job, None)]
+    about = [run for run in state.runs if run.date == state.date and run.job in (answer.job, None)]
+    if not about:
+        return [_no_run(state, row, answer)]
+    ran = [run for run in about if run.state == "ended"]
     if not ran:
-        return []  # why no run is there to have mailed is another finding
+        return []  # what became of them is another finding
     summary = "files of %s are there for %s, and the run of %s sent no mail: they came later, or it got no answer" % (
         _name(row),
         state.date,
@@ -343,3 +347,13 @@ def _due(state: MailState, row: Row, answer: Asked) -> List[Finding]:
     )
     remedy = Remedy("run the job again with --date=%s%s (it mails every program of that night again)" % (state.date, " --check" if answer.job == CHECK else ""))
     return [_finding("not_mailed", "warning", _name(row), summary, {"searchform": answer.searchform, "run": ran[0].to_dict()}, remedy)]
+
+
+def _no_run(state: MailState, row: Row, answer: Asked) -> Finding:
+    """Of the night that is not over the run may be still to come."""
+    begin = local(state.runs[-1].started) if state.runs else None
+    since = "they begin on %s" % begin if begin else "they are empty"
+    summary = "files of %s are there for %s, and the logs tell of no run of %s about that night (%s)" % (_name(row), state.date, _JOBS[answer.job], since)
+    severity = "info" if state.date >= time.strftime("%Y%m%d", time.gmtime(state.now)) else "warning"
+    remedy = Remedy("if no mail came, run the job with --date=%s%s" % (state.date, " --check" if answer.job == CHECK else ""))
+    return _finding("no_run", severity, _name(row), summary, {"searchform": answer.searchform, "log_from": begin}, remedy)

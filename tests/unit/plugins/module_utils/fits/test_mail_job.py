@@ -124,7 +124,7 @@ def state(**values: Any) -> MailState:
         "runs": (ran(), ran(pid=12)),
         "rows": (row(),),
     }
-    return MailState("C", "20190803", NOW, 93600.0, **{"programs": ("GN-1",), **known, **values})
+    return MailState("C", values.pop("date", "20190803"), NOW, 93600.0, **{"programs": ("GN-1",), **known, **values})
 
 
 def answer(**values: Any) -> Asked:
@@ -171,7 +171,9 @@ def mail(result: str = "accepted", subject: str = "New Data for GN-1/science") -
         ({"answers": (answer(matched=False),)}, {"no_data", "ok"}),
         ({"answers": (answer(),)}, {"not_mailed"}),
         ({"answers": (answer(),), "runs": (ran(mails=[mail()]),)}, {"mailed", "ok"}),
-        ({"answers": (answer(job="check"),), "runs": (ran(mails=[mail()], job="data"),)}, {"ok"}),
+        ({"answers": (answer(job="check"),), "runs": (ran(mails=[mail()], job="data"),)}, {"no_run", "ok"}),
+        ({"answers": (answer(),), "date": "20190802"}, {"no_run"}),
+        ({"answers": (answer(),), "runs": (ran(state="died"),)}, {"died"}),
         ({"answers": (answer(),), "runs": (ran(mails=[mail(subject="New Data for GN-10/science")]),)}, {"not_mailed"}),
     ],
 )
