@@ -15,7 +15,7 @@ description:
   - What is expected comes from options, usually from group variables. Nothing is expected that was not asked for.
   - Each expectation that does not hold gives a finding. A list whose expectations all hold gives a single finding of severity
     V(ok).
-  - What cannot be known is a finding of its own, whose code ends in C(.unknown). It never counts as well. A probe that does
+  - What cannot be known is a finding of its own, whose code ends in C(.unknown). It never counts as a success. A probe that does
     not answer, or a file system that hangs, ends with O(timeout) and does not keep the others from being looked at.
   - Reads only, and works as any user; what a user other than root could not see is told in RV(evidence).
 author: fieldops.runbooks contributors (@fieldops)
@@ -320,9 +320,10 @@ options:
       time_format:
         description:
           - How lines begin. V(python) is C(2026-01-30 08:00:00,123), V(apache_error) C([Fri Jan 30 08:00:00.123456 2026]),
-            V(apache_access) has C([30/Jan/2026:08:00:00 -1000]), V(nginx_error) is C(2026/01/30 08:00:00).
+            V(apache_access) has C([30/Jan/2026:08:00:00 -1000]), V(nginx_error) is C(2026/01/30 08:00:00),
+            and V(uwsgi) takes the C([Fri Jan 30 08:00:00 2026]) inside its lines about requests.
         type: str
-        choices: [none, python, iso, apache_error, apache_access, nginx_error, syslog]
+        choices: [none, python, iso, apache_error, apache_access, nginx_error, uwsgi, syslog]
         default: none
       last:
         description: Newest matches to return for each class.

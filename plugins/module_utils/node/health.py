@@ -14,6 +14,7 @@ from ..procedure.run import Check
 from . import certificates, logs, paths, processes, sockets, units, vitals, web
 from .expect import Options
 from .observe import Expected, NodeState, Observer
+from .sizes import number
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,12 @@ def parse(params: Mapping[str, Any]) -> Expected:
     read: Dict[str, Any] = {}
     for kind in KINDS:
         given = params[kind.option] or []
-        read[kind.option] = [kind.parse(Options("%s[%d]" % (kind.option, number), each), file) for number, each in enumerate(given)]
+        read[kind.option] = [kind.parse(Options("%s[%d]" % (kind.option, place), each), file) for place, each in enumerate(given)]
     expected = Expected(limits=vitals.parse(params), **read)
     if not params["watch"]:
-        for number, log in enumerate(expected.logs):
+        for place, log in enumerate(expected.logs):
             if log.must_grow:
-                raise RunbookError("logs[%d].must_grow needs watch, the seconds to wait for a line" % number)
+                raise RunbookError("logs[%d].must_grow needs watch, the seconds to wait for a line" % place)
     return expected
 
 
@@ -104,9 +105,7 @@ def diagnose(expected: Expected, state: NodeState) -> List[Finding]:
         found += judged
         if wanted and all(finding.severity == "info" for finding in judged):
             names = [each.said.name for each in wanted]
-            found.append(
-                Finding("node.%s.ok" % kind.code, "ok", kind.option, "%d %s" % (len(names), kind.one if len(names) == 1 else kind.several), {"names": names})
-            )
+            found.append(Finding("node.%s.ok" % kind.code, "ok", kind.option, number(len(names), kind.one, kind.several), {"names": names}))
     judged = vitals.judge(expected.limits, state.vitals)
     found += judged
     if expected.limits.asked and not judged:

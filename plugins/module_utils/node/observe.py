@@ -19,6 +19,7 @@ from ..connect.sockets import Listener, listeners
 from . import certificates, logs, paths, place, processes, sockets, units, vitals, web
 from .expect import Missed
 from .parallel import Looks
+from .sizes import number as number_of
 
 Key = Tuple[str, int]
 """An option, and the number of the expectation in it."""
@@ -219,7 +220,7 @@ class _Seen:
         unseen = self.table.open_files.unseen
         not_seen = ["processes of other users (hidepid)"] if self.table.hidden else []
         if unseen:
-            not_seen.append("what %d processes of other users have open" % len(unseen))
+            not_seen.append("what %s of others have open" % number_of(len(unseen), "process", "processes"))
         return {"user": _own_name(), "processes": len(self.table.running), "not_seen": not_seen, "seconds": taken, "watched": round(self.apart, 3)}
 
 

@@ -14,7 +14,7 @@ from ..connect.procfs import Deleted
 from ..procedure.envelope import Finding
 from .expect import Missed, Options, Said
 from .processes import Running
-from .sizes import Amount, show_age, show_size
+from .sizes import Amount, number, show_age, show_size
 
 _LISTED = 20
 _RELEASED = 0.9
@@ -235,12 +235,13 @@ def _deleted_findings(wanted: Wanted, seen: Seen, mount: str) -> Iterator[Findin
         yield wanted.said.unknown("which deleted files are open cannot be told: %s" % seen.deleted.reason, path=wanted.path)
         return
     if seen.unseen:
-        text = "which deleted files are open cannot be told in full: there are %d processes that this user may not look into" % seen.unseen
+        text = "which deleted files are open cannot be told in full: this user may not look into %s" % number(seen.unseen, "process", "processes")
         yield wanted.said.unknown(text, path=wanted.path)
     large = [each for each in seen.deleted or () if each.size >= wanted.deleted_open]
     if large:
         size = sum(each.size for each in large)
-        text = "%s on %s are in %d deleted files that are still open, the largest %s" % (show_size(size), mount, len(large), _held(_largest(large)[0], seen))
+        files = number(len(large), "deleted file that is", "deleted files that are")
+        text = "%s on %s are in %s still open, the largest %s" % (show_size(size), mount, files, _held(_largest(large)[0], seen))
         yield wanted.said.bad("deleted_open", "warning", text, path=wanted.path, size=size, files=_deleted_rows(large, seen))
 
 
@@ -273,7 +274,7 @@ def _account_findings(wanted: Wanted, seen: Seen, place: Place, system: FileSyst
     elif isinstance(total, Missed):
         yield said.unknown("the files could not be added up: %s" % total.reason, path=wanted.path)
     elif total is not None and not total.complete:
-        yield said.unknown("not all files could be added up, %d of them in the time" % total.entries, path=wanted.path, accounted=total.size)
+        yield said.unknown("not all files could be added up, only %d of them within the limits" % total.entries, path=wanted.path, accounted=total.size)
     elif total is not None and unaccounted is not None and unaccounted > wanted.max_unaccounted.of(system.used):
         text = "%s of the %s that are used on %s are in no file that can be seen" % (show_size(unaccounted), show_size(system.used), system.mount.mount_point)
         text += ": snapshots (%s) may hold them" % ", ".join(place.snapshots) if place.snapshots else "; snapshots, or files below a mount point, may hold them"

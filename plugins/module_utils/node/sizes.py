@@ -60,3 +60,8 @@ def show_age(seconds: float) -> str:
         if seconds >= 2 * length:
             return "%.0f %s" % (seconds / length, name)
     return "%.0f s" % seconds if seconds >= 10 else "%.1f s" % seconds
+
+
+def number(count: int, one: str, several: str = "") -> str:
+    """So many of a thing."""
+    return "%d %s" % (count, one if count == 1 else several or one + "s")

@@ -105,7 +105,11 @@ def test_paths(expectation: dict[str, Any], saw: Seen, findings: list[tuple[str,
 @pytest.mark.parametrize(
     ("expectation", "saw", "words"),
     [
-        ({"deleted_open": "1G"}, seen(deleted=[SMALL, HELD]), ["10G on /data are in 1 deleted files", "/data/backup.tar (10G) by tar, pid 16, pid 17"]),
+        (
+            {"deleted_open": "1G"},
+            seen(deleted=[SMALL, HELD]),
+            ["10G on /data are in 1 deleted file that is still open", "/data/backup.tar (10G) by tar, pid 16, pid 17"],
+        ),
         (
             {"expect_free": "50G"},
             seen(SNAPPED, deleted=[HELD]),
