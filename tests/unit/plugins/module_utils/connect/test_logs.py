@@ -251,7 +251,7 @@ class TestFiles:
             ("pipe", "not a regular file"),
             ("", "not a regular file"),
             ("none/x", "there is no file"),
-            ("a\0b", "null byte"),
+            ("a\0b", "null"),
         ):
             with pytest.raises(LogError, match=words):
                 scan(Span("%s/%s" % (tmp_path, name)), KINDS)
