@@ -175,11 +175,16 @@ notes:
     there as C(NAME.fits.bz2).
   - In generation A an export that is in progress, has not failed, and has failed to transfer once, is backing off. The
     runbook would have it reset; it is retried by itself.
+  - The runbook looks for errors in C(queue_error), ordered by C(date). The column is C(added), and generation C has no such table but
+    keeps the errors on the rows of the queue. RV(files[].errors) has either.
+  - The runbook says that a failed export is not tried again. That is so in generation B; C's service tries it again by itself, and
+    A's does not call it failed.
   - Observing logs (C(_obslog.txt)) and C(miscfile_) files have no header row, and are not the worse for it.
 seealso:
   - module: fieldops.runbooks.fits_queue_info
   - module: fieldops.runbooks.fits_queue_reset
   - module: fieldops.runbooks.fits_enqueue
+  - module: fieldops.runbooks.fits_permissions
 """
 
 EXAMPLES = r"""

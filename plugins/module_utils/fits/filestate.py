@@ -108,6 +108,8 @@ class FileState:
     site: str = "fits"
     user: str = "fitsdata"
     """As whom FITS Storage runs."""
+    generation: str = "A"
+    """Of the export queue: C's service tries failed exports again by itself."""
     places: Tuple[Place, ...] = ()
     diskfiles: Tuple[DiskFile, ...] = ()
     ingest: Tuple[Judged, ...] = ()

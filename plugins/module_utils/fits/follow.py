@@ -102,13 +102,21 @@ class FileInfo(Check[Followed]):
         host = self.host
         queues = host.observe(_QUEUES, self.names, lambda: records.read(host.postgres, host.schema, wanted, self.params["max_errors"]))
         rows = {queue: _by_stem(judge(state).judged) for queue, state in queues.items()}
-        files = []
-        for name in self.names:
-            own, mine = spellings([name]), {queue: rows[queue].get(stem(name), ()) for queue in _QUEUES}
-            errors = {queue: records.errors_of(queue, own) or _errors_of_rows(mine[queue]) for queue in _QUEUES}
-            limited = {queue: found[: self.params["max_errors"]] for queue, found in errors.items()}
-            files.append(FileState(name, self.params["site"], self.user.name, (), records.of(own), mine["ingest"], mine["export"], errors=limited))
-        return files, queues
+        return [self._recorded(name, records, {queue: rows[queue].get(stem(name), ()) for queue in _QUEUES}) for name in self.names], queues
+
+    def _recorded(self, name: str, records: Records, rows: Mapping[str, Tuple[Judged, ...]]) -> FileState:
+        """One file as the database has it."""
+        own, limit = spellings([name]), self.params["max_errors"]
+        return FileState(
+            name,
+            site=self.params["site"],
+            user=self.user.name,
+            generation=self.host.schema.table("export").generation,
+            diskfiles=records.of(own),
+            ingest=rows["ingest"],
+            export=rows["export"],
+            errors={queue: (records.errors_of(queue, own) or _errors_of_rows(rows[queue]))[:limit] for queue in _QUEUES},
+        )
 
     def _named(self, state: FileState) -> FileState:
         """What follows from the name alone, as it is on disk."""

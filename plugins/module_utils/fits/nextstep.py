@@ -125,7 +125,8 @@ def repair_export(state: FileState) -> Remedy:
 
 
 def retry_export(state: FileState) -> Remedy:
-    return _play("fits_export_queue", "mend what the error names, then put the row back in line", state, fits_repair=True)
+    text = "mend what the error names, then put the row back in line%s" % (", which only saves a wait" if state.generation == "C" else "")
+    return _play("fits_export_queue", text, state, fits_repair=True)
 
 
 def wait_for_retry(state: FileState) -> Remedy:

@@ -290,7 +290,8 @@ def _export_failed(state: FileState) -> str:
         return ""
     if judged.condition == "unpoppable":
         return "is on the export queue (row %d), but can never be popped" % judged.row.id
-    return "failed to be exported to %s (row %d): %s" % (judged.row.destination, judged.row.id, _error(state, "export", judged))
+    again = "; generation C's service tries it again by itself" if state.generation == "C" else ""
+    return "failed to be exported to %s (row %d): %s%s" % (judged.row.destination, judged.row.id, _error(state, "export", judged), again)
 
 
 def _export_backoff(state: FileState) -> str:

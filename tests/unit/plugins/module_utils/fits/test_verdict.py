@@ -193,6 +193,7 @@ def test_others_that_hold_are_told_in_order() -> None:
             there(export=rows("failed", destination="https://archive.example.org", error="Bad HTTP status: 500")),
             "to https://archive.example.org (row 1): Bad HTTP status: 500",
         ),
+        (there(export=rows("failed"), generation="C"), "generation C's service tries it again by itself"),
         (there(archive=SILENT), "connection refused"),
         (there(places=(replace(HERE, full="/sci/dataflow/graces/x", path="graces"),)), "it is there as /sci/dataflow/graces/x"),
     ],
@@ -278,6 +279,7 @@ def states(draw: Any) -> FileState:
     found = draw(
         st.builds(
             FileState, st.sampled_from([NAME, "20200804_obslog.txt", "%s{}%d"]), st.sampled_from(["fits", "archive"]), st.just("fitsdata"),
+            st.sampled_from(["A", "C"]),
             st.lists(places, max_size=3).map(tuple), st.lists(diskfiles, max_size=3).map(tuple), st.lists(judged, max_size=3).map(tuple),
             st.lists(judged, max_size=3).map(tuple), archive=replies, website=replies, log=st.lists(hits, max_size=2).map(tuple), passed_over=texts,
             not_copied_for=texts, in_window=booleans, searched=booleans, disk_seen=booleans, blind=texts,
