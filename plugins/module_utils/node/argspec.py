@@ -11,7 +11,7 @@ from ..procedure.argspec import ArgumentSpec
 
 Options = Dict[str, Dict[str, Any]]
 
-TIME_FORMATS = ("none", "python", "iso", "apache_error", "apache_access", "nginx_error", "syslog")
+TIME_FORMATS = ("none", "python", "iso", "apache_error", "apache_access", "nginx_error", "uwsgi", "syslog")
 _BAD = ("info", "warning", "critical")
 
 COMMON: Options = {

@@ -7,6 +7,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.logtime import FORMATS
+from ansible_collections.fieldops.runbooks.plugins.module_utils.node.argspec import TIME_FORMATS
 from ansible_collections.fieldops.runbooks.plugins.module_utils.node.sizes import parse_amount, parse_size, show_age, show_size
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.errors import RunbookError
 from hypothesis import given
@@ -180,3 +182,7 @@ def test_names_are_made_from_what_is_asked_for(option: str, expectation: dict[st
     said = wanted(option, **expectation).said
     assert said.name == said.subject == name
     assert said.code == "node.%s" % {"processes": "process", "certificates": "certificate"}.get(option, option.rstrip("s"))
+
+
+def test_every_time_format_can_be_asked_for() -> None:
+    assert sorted(TIME_FORMATS) == sorted(["none", *FORMATS])
