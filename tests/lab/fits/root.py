@@ -24,6 +24,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 HERE = Path(__file__).parent
 IGNORED = shutil.ignore_patterns("__pycache__")
 
+# The first line that upstream's scripts have: argv must be what it is in production.
+SHEBANG = "#!/usr/bin/env python3\n"
+
 # Scripts that a generation does not have.
 _OLD = frozenset({"YouGotDataEmail.py", "api_backend.py"})
 _NEW = frozenset({"queue_monitor.py", "send_new_data_notification_emails.py", "service_fileops_queue.py"})
@@ -149,9 +152,11 @@ def install(
     shutil.copytree(HERE / "standin", package / "standin", dirs_exist_ok=True, ignore=IGNORED)
     (package / "__init__.py").touch()
     for script in root.scripts.glob("*.py"):
-        script.chmod(0o755)
         if script.name in NOT_IN[generation]:
             script.unlink()
+            continue
+        script.write_text(SHEBANG + script.read_text(encoding="utf-8"), encoding="utf-8")
+        script.chmod(0o755)
     environment = {"TZ": timezone} if timezone else {}
     if generation == "C":
         _write_new_configuration(root, dsn, destinations, defer, config or {})
