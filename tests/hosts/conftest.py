@@ -5,9 +5,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from lab.hosts import Host, Lab
+from lab.hosts.fits_host import FitsHost
+from operating import Operator
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +24,39 @@ def lab() -> Iterator[Lab]:
 def host(lab: Lab) -> Callable[..., Host]:
     """``host("fits-c")`` is the site of that name, which all tests share; ``host("mine", kind="bare")`` one without a setup."""
     return lab.up
+
+
+@pytest.fixture
+def operator(lab: Lab, tmp_path: Path) -> Operator:
+    """Someone who runs playbooks on the hosts that are up."""
+    return Operator(lab, tmp_path)
+
+
+@pytest.fixture
+def archive(host: Callable[..., Host]) -> Iterator[FitsHost]:
+    """The archive; mended and emptied after the test."""
+    yield from _lent(FitsHost(host("archive")))
+
+
+@pytest.fixture
+def fits_a(host: Callable[..., Host]) -> Iterator[FitsHost]:
+    """A FITS server of the runbook's era."""
+    yield from _lent(FitsHost(host("fits-a")))
+
+
+@pytest.fixture
+def fits_c(host: Callable[..., Host]) -> Iterator[FitsHost]:
+    """A FITS server of today."""
+    yield from _lent(FitsHost(host("fits-c")))
+
+
+@pytest.fixture(params=["fits-a", "fits-c"])
+def fits(request: pytest.FixtureRequest, host: Callable[..., Host]) -> Iterator[FitsHost]:
+    """Either, one after the other."""
+    yield from _lent(FitsHost(host(request.param)))
+
+
+def _lent(server: FitsHost) -> Iterator[FitsHost]:
+    yield server
+    server.mend()
+    server.clear()

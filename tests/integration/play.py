@@ -54,7 +54,7 @@ class Run:
     @property
     def changes(self) -> list[dict[str, Any]]:
         """All changes, made or planned."""
-        return [{key: value for key, value in change.items() if key != "done"} for entry in self.report["changes"] for change in entry["changes"]]
+        return [{key: value for key, value in change.items() if key not in ("done", "note")} for entry in self.report["changes"] for change in entry["changes"]]
 
     @property
     def plans(self) -> list[str]:

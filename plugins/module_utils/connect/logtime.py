@@ -26,6 +26,7 @@ FORMATS = {
     "apache_error": re.compile(rb"\[(?:[A-Z][a-z]{2} )?" + _NAMED + b" " + _DAY_OR_BLANK + b" " + _CLOCK + rb"(?:\." + _FRACTION + b")? " + _YEAR + rb"\]"),
     "apache_access": re.compile(rb"[^\n\[]{0,300}\[" + _DAY + b"/" + _NAMED + b"/" + _YEAR + b":" + _CLOCK + b" " + _ZONE + rb"\]"),
     "nginx_error": re.compile(_YEAR + b"/" + _MONTH + b"/" + _DAY + b" " + _CLOCK),
+    "uwsgi": re.compile(rb"[^\n]{0,600}?\[[A-Z][a-z]{2} " + _NAMED + b" " + _DAY_OR_BLANK + b" " + _CLOCK + b" " + _YEAR + rb"\]"),
     "syslog": re.compile(_NAMED + b" " + _DAY_OR_BLANK + b" " + _CLOCK),
 }
 """``python`` is what its logging writes: 2026-01-31 13:36:00,123. ``syslog`` has no year: the one is taken that is not in the future."""

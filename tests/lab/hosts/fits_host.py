@@ -28,6 +28,7 @@ SCRIPTS = "/opt/FitsStorage/fits_storage/scripts"
 DATAFLOW = "/sci/dataflow"
 DHS = "/sci/dhs"
 NET = {"alopeke": "/net/mkovisdata/home/alopeke", "zorro": "/net/cpostonfs-nv1/tier2/ins/sto/zorro"}
+WEB_LOGS = ("/opt/uwsgi/fits.log", "/opt/modwsgi-default/error_log", "/var/log/nginx/error.log")
 OLD = 3600.0  # seconds; neither the DHS copy job nor ingest waits for a file of that age
 HOLDERS = ("lab-holder", "lab-clients", "lab-sleeper", "lab-mail")
 
@@ -374,6 +375,7 @@ class FitsHost:
             runuser -u fitsdata -- psql -qX -v ON_ERROR_STOP=1 -c 'TRUNCATE {", ".join(tables)} CASCADE' fitsdata
             find {DATAFLOW} {DHS} {" ".join(NET.values())} -type f -delete
             rm -f /var/lib/lab-smtp/messages.jsonl
+            truncate --no-create --size=0 {" ".join(WEB_LOGS)}
             """
         )
 

@@ -39,6 +39,8 @@ def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
         ("apache_error", b"[Sat Oct  1 13:36:00 2022] [error] x", datetime(2022, 10, 1, 13, 36)),
         ("apache_access", b'192.0.2.1 - a [26/Oct/2020:13:36:00 -1000] "GET / HTTP/1.1" 200 5', datetime(2020, 10, 26, 23, 36, tzinfo=UTC)),
         ("nginx_error", b"2020/10/26 13:36:00 [error] 7#7: *1 x", datetime(2020, 10, 26, 13, 36)),
+        ("uwsgi", b"[pid: 7|app: 0|req: 3/3] 127.0.0.1 () {42 vars in 5 bytes} [Mon Oct 26 13:36:00 2020] GET /", datetime(2020, 10, 26, 13, 36)),
+        ("uwsgi", b"*** Starting uWSGI 2.0.21 (64bit) on [Sat Oct  3 13:36:00 2020] ***", datetime(2020, 10, 3, 13, 36)),
     ],
 )
 def test_formats(zone: str, name: str, line: bytes, moment: datetime) -> None:
@@ -46,7 +48,7 @@ def test_formats(zone: str, name: str, line: bytes, moment: datetime) -> None:
     for _again in range(2):
         assert clock.at(line) == pytest.approx(moment.timestamp(), abs=1e-5)
     assert clock.at(b"before\n" + line, 7) == clock.at(line)
-    assert not clock.has(b" " + line, 0) or name == "apache_access"
+    assert not clock.has(b" " + line, 0) or name in ("apache_access", "uwsgi")
 
 
 @pytest.mark.parametrize(
@@ -65,6 +67,8 @@ def test_formats(zone: str, name: str, line: bytes, moment: datetime) -> None:
         ("apache_access", b"192.0.2.1 - -\n[26/Oct/2020:13:36:00 -1000]"),
         ("apache_access", b"x" * 400 + b"[26/Oct/2020:13:36:00 -1000]"),
         ("nginx_error", b"2020-10-26 13:36:00"),
+        ("uwsgi", b"Traceback (most recent call last):"),
+        ("uwsgi", b"x" * 700 + b"[Mon Oct 26 13:36:00 2020]"),
         ("syslog", b"Foo 26 13:36:00 host x"),
     ],
 )
@@ -108,6 +112,7 @@ def test_like_strptime(name: str, moment: datetime) -> None:
         "apache_error": "[%a %b %d %H:%M:%S.%f %Y]",
         "apache_access": "x [%d/%b/%Y:%H:%M:%S +0000]",
         "nginx_error": "%Y/%m/%d %H:%M:%S",
+        "uwsgi": "[pid: 7|app: 0] [%a %b %d %H:%M:%S %Y] GET /",
         "syslog": "%b %d %H:%M:%S",
     }[name]
     line = moment.strftime(spelt)
