@@ -420,7 +420,7 @@ options:
   tcp:
     description:
       - Ports that must accept a connection, tried from this node.
-      - Findings C(node.tcp.refused), C(.timeout), C(.dns), C(.unreachable) and C(.slow).
+      - Findings C(node.tcp.refused), C(.timeout), C(.closed), C(.protocol), C(.dns), C(.unreachable) and C(.slow).
     type: list
     elements: dict
     suboptions:
@@ -432,6 +432,12 @@ options:
         description: Number of the port.
         type: int
         required: true
+      greeting:
+        description:
+          - Text that the server itself must send first, for example V(SSH-2.0-). What stands before a server may accept connections for
+            one that is not there.
+        type: str
+        default: ""
       timeout:
         description: Seconds to wait, at most O(timeout), which is also the default.
         type: float

@@ -13,6 +13,7 @@ import threading
 import time
 from typing import Any, List, Optional, Tuple, Union
 
+_NO_WAY = (errno.EADDRNOTAVAIL, errno.ENETUNREACH, errno.EAFNOSUPPORT)
 _GONE = (errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ESHUTDOWN, errno.ENOTCONN)
 
 
@@ -63,7 +64,8 @@ def dial(host: str, port: int, deadline: Deadline) -> socket.socket:
             sock.connect(address)
             return sock
         except OSError as exc:
-            problem = exc
+            if problem is None or problem.errno in _NO_WAY:  # the answer of one address tells more than another that has no way there
+                problem = exc
             if sock is not None:
                 sock.close()
     raise explain(problem or OSError("it has no address"), place(host, port), deadline)

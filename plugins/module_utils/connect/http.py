@@ -118,15 +118,36 @@ def ask(
     return replace(answer, seconds=deadline.elapsed())
 
 
-def connects(host: str, port: int, timeout: float = 5.0) -> Tuple[bool, str, float]:
-    """Whether a TCP connection can be made; else why not, as the kinds of an answer; and the seconds it took."""
+def connects(host: str, port: int, timeout: float = 5.0, greeting: bytes = b"") -> Tuple[bool, str, float]:
+    """Whether a TCP connection can be made; else why not, as the kinds of an answer; and the seconds it took.
+
+    What stands before a server may accept for it and then hang up: with ``greeting``, the server itself must begin so.
+    """
     deadline = Deadline(timeout)
     kind = ""
     try:
-        dial(host, port, deadline).close()
+        with dial(host, port, deadline) as sock:
+            kind = _greeted(sock, greeting, deadline)
     except Failure as failure:
         kind = failure.kind
     return not kind, kind, deadline.elapsed()
+
+
+def _greeted(sock: socket.socket, greeting: bytes, deadline: Deadline) -> str:
+    """What is wrong with how the server begins: nothing, closed, timeout, or protocol when it says something else."""
+    said = b""
+    try:
+        while len(said) < len(greeting):
+            sock.settimeout(deadline.left())
+            more = sock.recv(len(greeting) - len(said))
+            if not more:
+                return "closed"
+            said += more
+    except socket.timeout:
+        return "timeout"
+    except OSError:
+        return "closed"
+    return "" if said == greeting else "protocol"
 
 
 def _shown(url: str) -> str:

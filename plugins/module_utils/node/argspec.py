@@ -137,6 +137,7 @@ TCP: Options = dict(
     COMMON,
     host={"type": "str", "required": True},
     port={"type": "int", "required": True},
+    greeting={"type": "str", "default": ""},
     timeout={"type": "float"},
     max_seconds={"type": "float"},
 )

@@ -28,6 +28,7 @@ _TOLD = {
     "dns": "its name cannot be resolved",
     "unreachable": "cannot be reached",
     "closed": "closes the connection",
+    "protocol": "belongs to something else: it does not greet as it should",
 }
 
 
@@ -62,6 +63,7 @@ class WantedPort:
     port: int
     timeout: Optional[float] = None
     max_seconds: Optional[float] = None
+    greeting: str = ""
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,8 @@ def _check(options: Options, headers: Mapping[str, str]) -> None:
 
 def parse_port(options: Options, runbook_file: Optional[str]) -> WantedPort:
     host, port = options.filled("host"), options.port("port")
-    return WantedPort(options.said("tcp", "%s port %d" % (host, port), runbook_file), host, port, options.number("timeout"), options.number("max_seconds"))
+    said = options.said("tcp", "%s port %d" % (host, port), runbook_file)
+    return WantedPort(said, host, port, options.number("timeout"), options.number("max_seconds"), options["greeting"])
 
 
 def look(wanted: Wanted, seconds: float) -> Answer:
@@ -144,7 +147,7 @@ def look(wanted: Wanted, seconds: float) -> Answer:
 def look_port(wanted: WantedPort, seconds: float) -> Connection:
     from ..connect.http import connects  # noqa: PLC0415 - as above
 
-    _connected, kind, taken = connects(wanted.host, wanted.port, min(seconds, wanted.timeout or seconds))
+    _connected, kind, taken = connects(wanted.host, wanted.port, min(seconds, wanted.timeout or seconds), wanted.greeting.encode("utf-8"))
     return Connection(kind, taken)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Callable, Mapping
 
 import pytest
+from ansible_collections.fieldops.runbooks.plugins.module_utils.connect import dial
 from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.http import Answer, ask, connects
 
 from .certificates import Authority, Pair, day
@@ -463,6 +464,35 @@ def test_connects() -> None:
     assert connects("127.0.0.1", server.port)[:2] == (False, "refused")
     assert connects("no-such-host.invalid", 80, 30)[:2] == (False, "dns")
     assert connects("127.0.0.1", 70000)[:2] == (False, "unreachable")
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds", "kind"),
+    [(b"SSH-2.0-OpenSSH\r\n", 5.0, ""), (b"220 mail\r\n", 5.0, "protocol"), (b"SS", 5.0, "closed"), (None, 0.3, "timeout")],
+)
+def test_greetings(said: Any, seconds: float, kind: str) -> None:
+    """What stands before a server may accept a connection, and then hang up."""
+
+    def behave(connection: socket.socket, _request: bytes) -> None:
+        if said is None:
+            time.sleep(1)
+        else:
+            connection.sendall(said)
+
+    with serving(behave, read=False) as server:
+        assert connects("127.0.0.1", server.port, seconds, b"SSH-")[1] == kind
+
+
+def test_the_address_that_answers_tells_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host may have addresses to which there is no way from here, as ::1 where the kernel has no IPv6."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        no_way = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("255.255.255.255", port))  # ENETUNREACH
+        addresses = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)), no_way]
+        for order in (addresses, addresses[::-1]):
+            monkeypatch.setattr(dial, "_resolve", lambda *_all, order=order: order)
+            assert connects("localhost", port, 5.0)[1] == "refused"
 
 
 def test_connections_that_are_not_accepted_time_out() -> None:
