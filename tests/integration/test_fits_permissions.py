@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pwd
 import shutil
@@ -13,7 +14,8 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -139,15 +141,74 @@ def test_found_predicted_mended_repeated_undone(tree: Tree) -> None:
     assert tree.undo(result["undo_id"])["changed"] is False
 
 
+def as_user(body: Callable[[], None], uid: int, gid: int) -> None:
+    """Run in a fork that is somebody else; whatever it raises is printed, and fails the test."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setgroups([])
+            os.setgid(gid)
+            os.setuid(uid)
+            body()
+            os._exit(0)
+        finally:
+            traceback.print_exc()
+            os._exit(1)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+@needs_root
 def test_as_the_user_itself(tree: Tree) -> None:
-    """Without root's rights one's own files can be mended, and those of others are told."""
-    me = os.geteuid()
-    tree.file("N1.fits", 0o000, owner=me)
-    if me == 0:
-        tree.user = "root"  # who reads everything
-        assert codes(tree.ok()) == ["ok"]
-    else:
-        assert planned(tree.ok()) == {"graces/N1.fits": ("0000", "0400")}
+    """Without root's rights one's own files can be mended, those of others are told, and a shut folder shows nothing yet."""
+    user = pwd.getpwnam(USER)
+    tree.file("N1.fits", 0o000, owner=user.pw_uid)
+    tree.file("N2.fits", 0o600)
+    tree.folder("zorro", 0o700)
+    folder = tree.folder("own", 0o300)
+    os.chown(folder, user.pw_uid, user.pw_gid)
+    tree.file("N3.fits", 0o000, path="own", owner=user.pw_uid)
+    journal = Path(tempfile.mkdtemp(dir=tree.root.parent))
+    os.chown(journal, user.pw_uid, user.pw_gid)
+
+    def body() -> None:
+        tree.journal = str(journal / "journal")
+        result = tree.ok()
+        assert planned(result) == {"graces/N1.fits": ("0000", "0400")}
+        assert [(row["path"], row["mend"]) for row in result["left"]] == [("graces/N2.fits", "run this as root")]
+        assert planned(tree.ok(path=["own"])) == {"own": ("0300", "0700")}
+        assert planned(tree.ok(path=["own"], files=["N3.fits"])) == {"own/N3.fits": ("0000", "0400")}
+        assert codes(tree.ok(path=["zorro"], files=["N9.fits"])) == ["unmendable"]
+        assert "run this as root" in run_refused("fits_permissions", tree.arguments(path=["zorro/20201023"]))["msg"]
+
+    as_user(body, user.pw_uid, user.pw_gid)
+    assert tree.modes()["graces/N2.fits"] == 0o600
+
+
+@needs_root
+def test_only_root_takes_back_what_root_did(tree: Tree) -> None:
+    user = pwd.getpwnam(USER)
+    tree.file("N1.fits", 0o600)
+    result = tree.ok()
+    shutil.copytree(tree.journal, tree.root.parent / "copy")
+    for path in (tree.root.parent / "copy", *(tree.root.parent / "copy").rglob("*")):
+        os.chown(path, user.pw_uid, user.pw_gid)
+
+    def body() -> None:
+        tree.journal = str(tree.root.parent / "copy")
+        refused = tree.undo(result["undo_id"])
+        assert refused["refusals"][0]["guard"] == "rights"
+
+    as_user(body, user.pw_uid, user.pw_gid)
+    assert tree.modes()["graces/N1.fits"] == 0o604
+
+
+def test_a_file_system_that_is_read_only(tree: Tree) -> None:
+    fix = permissions.Permissions({**tree.arguments(), "files": [], "max_entries": 10})
+    state = fix.observe()
+    assert (state.read_only, fix.guards(state, [])) == ((), [])
+    (refusal,) = fix.guards(dataclasses.replace(state, read_only=("graces",)), [mock.sentinel.change])
+    assert refusal.guard == "read_only"
+    assert str(tree.root / "graces") in refusal.reason
 
 
 @needs_root
@@ -389,21 +450,13 @@ def test_bad_input(tree: Tree, options: dict[str, Any], words: str) -> None:
 
 @needs_root
 def test_only_root_or_the_user_may_run_it(tree: Tree) -> None:
-    """In a process of its own, which is somebody else."""
     tree.file("N1.fits", 0o600)
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            os.setgroups([])
-            os.setgid(OWNER)
-            os.setuid(OWNER)
+
+    def body() -> None:
+        with pytest.raises(permissions.FitsError, match="only root, or nobody"):
             permissions.Permissions({**tree.arguments(), "files": [], "max_entries": 10})
-        except permissions.FitsError as exc:
-            code = 0 if "only root, or nobody" in str(exc) else 2
-        finally:
-            os._exit(code)
-    assert os.waitpid(pid, 0)[1] == 0
+
+    as_user(body, OWNER, OWNER)
 
 
 @needs_root
