@@ -148,6 +148,10 @@ options:
                 description: Number of the port.
                 type: int
                 required: true
+              greeting:
+                description: Text that the server itself must send first.
+                type: str
+                default: ""
               timeout:
                 description: Seconds to wait for one connection.
                 type: float

@@ -90,7 +90,7 @@ def test_the_api_back_end_is_deaf(operator: Operator, fits: FitsHost) -> None:
     if fits.new:
         fits.sql(
             "INSERT INTO fileopsqueue (request, response_required, inprogress, fail_dt, added, after, sortkey)"
-            " VALUES ('{\"request\": \"echo\", \"args\": {\"echo\": \"x\"}}', false, false, '9999-12-31 23:59:59.999999', now(), '2020-01-01', now())"
+            ' VALUES (\'{"request": "echo", "args": {"echo": "x"}}\', false, false, \'9999-12-31 23:59:59.999999\', now(), \'2020-01-01\', now())'
         )
     wanted = "fits.fileops.not_moving" if fits.new else "fits.api.answer.timeout"
     quick = {"fits_watch": 3, "fits_web_timeout": 3}
@@ -116,7 +116,7 @@ def test_errors_in_the_log_are_told_from_noise(operator: Operator, fits: FitsHos
 
 @pytest.mark.step("F7")
 def test_disks(operator: Operator, fits: FitsHost) -> None:
-    pid = fits.delete_but_hold(2**24, "/var/tmp/held")
+    pid = fits.delete_but_hold(2**24, "/data/held")
     run = operator.play(PLAYBOOK, fits, fits_website_aspects=["disk"], fits_disk_deleted_open="8M")
     assert any(str(pid) in str(each) for each in run.report["findings"] if each["code"] == "fits.disk.deleted_open")
     fits.fill(left="1M")
