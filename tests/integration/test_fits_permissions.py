@@ -380,6 +380,21 @@ def test_what_changes_meanwhile_is_left_alone(tree: Tree, what: str) -> None:
 
 
 @needs_root
+def test_a_list_that_comes_meanwhile(tree: Tree) -> None:
+    """The group bits of the mode are the mask of the list by now."""
+    target = tree.file("N1.fits", 0o600, group=pwd.getpwnam(USER).pw_gid)
+    fix = permissions.Permissions({**tree.arguments(), "files": [], "max_entries": 10})
+    (change,) = fix.plan(fix.observe())
+    try:
+        os.setxattr(target, "system.posix_acl_access", _acl((1, 6, -1), (2, 4, OWNER + 1), (4, 0, -1), (16, 0, -1), (32, 0, -1)))
+    except OSError:
+        pytest.skip("this file system has no access control lists")
+    outcome = permissions.change_mode(str(tree.root), change)
+    assert not outcome.done
+    assert "access control list" in outcome.note
+
+
+@needs_root
 @pytest.mark.parametrize("what", ["chmod", "replaced", "gone", "link"])
 def test_an_undo_leaves_alone_what_changed_since(tree: Tree, what: str) -> None:
     target = tree.file("N1.fits", 0o600)
