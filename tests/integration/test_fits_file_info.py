@@ -277,6 +277,13 @@ def test_a_file_that_is_still_being_written(modern: Host) -> None:
     assert modern.one(name_of(2), min_age=0)["verdict"] == "invalid"
 
 
+def test_a_source_that_is_not_mounted_is_told_of(modern: Host) -> None:
+    found = modern.one(NAME, dhs_dir=str(modern.top / "not mounted"))
+    assert found["verdict"] == "not_found"
+    assert "where it comes from could not be looked at (the dhs directory" in found["summary"]
+    assert modern.one(NAME, dhs_dir="")["unknown"] == [f"the tree below {modern.storage} was not searched"]
+
+
 def test_the_source_of_a_visiting_instrument(modern: Host) -> None:
     modern.write(f"N{TODAY}A0021.fits", path=TODAY, area=modern.visitor)
     found = modern.one(f"N{TODAY}A0021.fits")

@@ -133,6 +133,8 @@ class FileState:
     searched: bool = False
     disk_seen: bool = True
     """Whether there is a storage root to look at."""
+    sources_unseen: str = ""
+    """Why a directory that files are copied from could not be looked into."""
     blind: str = ""
     unknown: Tuple[str, ...] = ()
 

@@ -24,9 +24,9 @@ class Look:
         self.user = user
         self.hints = hints
         self.storage = Area(STORAGE, params["storage_root"], user)
-        self.areas = [self.storage]
-        self.areas += [Area(DHS, params["dhs_dir"], user)] if params["dhs_dir"] else []
-        self.areas += [Area(VISITOR, each, user) for each in params["visitor_dirs"]]
+        # Nothing is copied to the archive, other than by export.
+        sources = [] if params["site"] == "archive" else [(DHS, params["dhs_dir"])] + [(VISITOR, each) for each in params["visitor_dirs"]]
+        self.areas = [self.storage] + [Area(kind, root, user) for kind, root in sources if root]
         self.blind = self.storage.reason_unseen()
         self.disk_seen = not self.blind
         if self.blind and params["site"] == "archive":
@@ -34,10 +34,10 @@ class Look:
 
     def at_likely_places(self, files: Sequence[FileState]) -> List[FileState]:
         found = [replace(state, places=self._places(state), disk_seen=self.disk_seen) for state in files]
-        found = [replace(state, blind=self._blind(state)) for state in found]
-        unseen = [self.blind] + [area.reason_unseen() for area in self.areas if area is not self.storage]
-        unseen += [reason for area in self.areas for reason in area.unseen.values()]
-        unknown = tuple(reason for reason in unseen if reason)
+        sources = [reason for reason in (area.reason_unseen() or area.denied for area in self.areas[1:]) if reason]
+        found = [replace(state, blind=self._blind(state), sources_unseen=sources[0] if sources else "") for state in found]
+        more = [reason for area in self.areas for reason in area.unseen.values()]
+        unknown = tuple(dict.fromkeys([self.blind] * bool(self.blind) + sources + more))
         return [state if state.good else replace(state, unknown=unknown) for state in found]
 
     def _blind(self, state: FileState) -> str:

@@ -117,7 +117,8 @@ def export(state: FileState) -> Remedy:
         return _play("fits_export", "follow its export on the FITS servers (--limit fits_servers)", state)
     if state.good is None:
         return Remedy("restore the file from a backup, ingest it, and let it be exported: neither this server nor the archive has it")
-    return _play("fits_export", "queue its export", state, fits_enqueue=True, fits_filename=[state.good.filename])
+    text = "queue its export, unless it was exported minutes ago and waits on the archive's ingest queue, which the archive does not tell"
+    return _play("fits_export", text, state, fits_enqueue=True, fits_filename=[state.good.filename])
 
 
 def repair_export(state: FileState) -> Remedy:

@@ -241,7 +241,8 @@ def _refused_by_copy(state: FileState) -> str:
 def _not_copied(state: FileState) -> str:
     if not _absent(state) or state.diskfiles or not state.sources or refusal(state):
         return ""
-    return "is in %s and valid, but was not copied to the storage root%s" % (state.sources[0].full, last_word(state))
+    valid = " and valid" if state.validity is not None and state.validity.opens and state.checked == state.sources[0] else ""
+    return "is in %s%s, but was not copied to the storage root%s" % (state.sources[0].full, valid, last_word(state))
 
 
 def _nowhere(state: FileState) -> bool:
@@ -265,7 +266,8 @@ def _not_found(state: FileState) -> str:
     if state.site == "archive":
         return "is neither here nor at the FITS server" if state.website is not None and state.website.present is False else ""
     how = "searched through" if state.searched else "looked at in the likely places"
-    return "is not in the database, not on the storage root, which was %s, and not where files are copied from%s" % (how, last_word(state))
+    sources = "where it comes from could not be looked at (%s)" % state.sources_unseen if state.sources_unseen else "not where files are copied from"
+    return "is not in the database, not on the storage root, which was %s, and %s%s" % (how, sources, last_word(state))
 
 
 def _not_present(state: FileState) -> str:
