@@ -103,6 +103,7 @@ class Units:
             time.sleep(0.02)
         if self.runner(name):
             return
+        self.unit(name)  # it may be gone by now
         self.write_state(name, dict(NEVER_RAN, ActiveState="activating", SubState="start"))
         command = [sys.executable, "-m", "lab.systemd_standin.runner", str(self.directory), name]
         runner = _spawn(command)
@@ -126,12 +127,13 @@ class Units:
             self.write_state(name, NEVER_RAN)
 
     def close(self) -> None:
-        """The test is over: nothing of any unit may stay."""
-        for name in self.names():
-            pid = self.runner(name)
-            if pid:
+        """The test is over: nothing of any unit may stay, nor be started by a command that still waits."""
+        names = self.names()
+        for name in names:
+            self.file(name, "unit").unlink()
+        while pids := [pid for pid in map(self.runner, names) if pid]:
+            for pid in pids:
                 os.kill(pid, signal.SIGQUIT)
-        while any(self.runner(name) for name in self.names()):
             time.sleep(0.02)
 
 
