@@ -90,4 +90,3 @@ class Operator:
         )
         print(done.stdout)
         return done
-

@@ -15,7 +15,7 @@ from play import Run
 
 PLAYBOOK = "fits_export"
 NAME = "N20260101S0500.fits"
-QUICK = {"fits_watch": 2, "fits_move_timeout": 40}
+QUICK = {"fits_watch": 2, "fits_move_timeout": 40, "fits_unit_min_uptime": 1}
 ALL = "fits-service_export_queue*"
 
 

@@ -15,7 +15,7 @@ from play import Run
 PLAYBOOK = "fits_ingest"
 TODAY = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d")
 OLD = "N20200804S0091.fits"
-QUICK = {"fits_watch": 2, "fits_move_timeout": 40}
+QUICK = {"fits_watch": 2, "fits_move_timeout": 40, "fits_unit_min_uptime": 1}
 COPY = "fits-copy_from_dhs.service"
 ALL = "fits-service_ingest_queue*"
 
@@ -132,7 +132,7 @@ def test_a_repair_is_predicted_and_taken_back(operator: Operator, fits: FitsHost
     assert mended["plan_sha256"] == planned["plan_sha256"]
     assert [dict(each, done=False) for each in mended["changes"]] == planned["changes"] != []
     assert operator.module(fits, "fits_queue_reset", **options)["changed"] is False
-    undone = operator.module(fits, "runbook_undo", undo_id=mended["undo_id"], peer_user="fitsdata", scripts_dir=SCRIPTS)
+    undone = operator.module(fits, "runbook_undo", undo_id=mended["undo_id"], peer_user="fitsdata")
     assert undone["changed"]
     assert fits.sql("SELECT * FROM ingestqueue ORDER BY id") == before
 

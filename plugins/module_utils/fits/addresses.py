@@ -30,7 +30,7 @@ def recipients(text: Optional[str]) -> List[str]:
     smtplib takes what it finds to be the address in each part. Of several with a ';' between them that is the first one, or with the Pythons
     that are strict about it none.
     """
-    return [parseaddr(part.partition(";")[0])[1] or part for part in split(text)]
+    return [parseaddr(part.partition(";")[0])[1].strip() or part for part in split(text)]
 
 
 def problem(text: Optional[str]) -> str:

@@ -112,6 +112,8 @@ class FitsHost:
     def pids(self, unit: str) -> list[int]:
         """All processes of a unit."""
         group = self.host.run(["systemctl", "show", "--property=ControlGroup", "--value", unit]).stdout.strip()
+        if not group:
+            return []
         found = self.host.run(["sh", "-c", f"find /sys/fs/cgroup -path '*{group}/*' -name cgroup.procs -exec cat {{}} +"], check=False).stdout
         return sorted({int(pid) for pid in found.split()})
 
