@@ -371,6 +371,10 @@ changes:
       description: Whether the change can be undone. A restart cannot; a start and a stop can.
       type: bool
       sample: false
+    data_loss:
+      description: What would be lost, if anything. This fix loses nothing that it knows of.
+      type: str
+      sample: ""
     done:
       description: Whether it was done. Always false in check mode.
       type: bool

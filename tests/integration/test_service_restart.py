@@ -192,7 +192,8 @@ def test_a_service_that_does_not_come_up_leaves_the_others_up(node: Node, tmp_pa
     node.define("one", "two")
     flag.touch()
     failed = node.failed("one", "broken", "two")
-    assert "broken.service does not stay up" in failed["msg"] and "exit code 3" in failed["msg"]
+    # Whether it was seen up for a moment is a matter of chance.
+    assert failed["msg"].startswith(("broken.service flaps", "broken.service does not stay up")) and "exit code 3" in failed["msg"]
     assert "Up: one.service, two.service" in failed["msg"]
     assert [finding["code"] for finding in failed["findings"]] == ["node.service.flapping"]
 

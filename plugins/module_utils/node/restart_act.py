@@ -208,6 +208,7 @@ class Steward:
         if failure:
             raise Trouble("%s could not be started: %s" % (seen.id, failure))
         lives: set[Tuple[Any, ...]] = set()
+        restarts: set[Any] = set()
         pause = 0.05
         while True:
             now = self._with_processes(replace(seen, service=self.read(seen), missing=(), running=()))
@@ -216,7 +217,8 @@ class Steward:
                 return Up(seen, now.service, time.monotonic())
             if now.service.active in ("active", "reloading"):
                 lives.add(life(now.service))
-            self._give_up(now, len(lives) - 1, time.monotonic() - asked)
+            restarts.add(now.service.restarts)
+            self._give_up(now, max(len(lives), len(restarts)) - 1, time.monotonic() - asked)
             if time.monotonic() >= deadline:
                 raise Trouble("%s did not come up within %g s: it %s" % (seen.id, seen.spec.start_timeout, why))
             self.sleep(max(0.0, min(pause, deadline - time.monotonic())))
