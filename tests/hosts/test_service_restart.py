@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import textwrap
 from collections.abc import Callable
 from typing import Any
@@ -48,7 +49,7 @@ class Node:
         return self.host.exists(f"/proc/{pid}")
 
     def restart(self, *services: Any, check: bool = False, **options: Any) -> Result:
-        return self.operator.module(self.host.name, "service_restart", check, services=list(services), **options)
+        return self.module("service_restart", check, services=list(services), **options)
 
     def fixed(self, *services: Any, **options: Any) -> Result:
         result = self.restart(*services, **options)
@@ -62,7 +63,16 @@ class Node:
         return result
 
     def undo(self, undo_id: str) -> Result:
-        return self.operator.module(self.host.name, "runbook_undo", undo_id=undo_id)
+        return self.module("runbook_undo", undo_id=undo_id)
+
+    def module(self, name: str, check: bool = False, **arguments: Any) -> Result:
+        """The result of one module, failed or not, as the JSON that comes back from the host."""
+        command = self.operator.command("ansible", self.host.name, "-m", f"fieldops.runbooks.{name}", "-a", json.dumps(arguments))
+        environment = {**self.operator.environment, "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1", "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.oneline"}
+        done = subprocess.run([*command, *(["--check"] if check else [])], env=environment, text=True, capture_output=True, timeout=400, check=False)
+        print(done.stdout, done.stderr)
+        result: Result = json.loads(done.stdout[done.stdout.index("{") :].splitlines()[0])
+        return result
 
 
 @pytest.fixture
@@ -197,6 +207,7 @@ def test_a_stale_lock_makes_it_flap(node: Node) -> None:
     assert again["changes"][0]["reason"].startswith("it flaps")
     node.host.run(["rm", "/run/locked.lock"])
     # systemd starts it once more, and that is watched until it has stayed up.
+    node.host.wait_for(lambda: node.pid("locked") and node.host.read(f"/proc/{node.pid('locked')}/cmdline").startswith(b"sleep"), "it stays up")
     assert not node.fixed("locked", policy="unhealthy", settle=3)["changed"]
     node.host.run(["systemctl", "stop", "locked"])
     assert plan_of(node.fixed("locked", policy="unhealthy", settle=3)) == [("start", "service:locked.service")]
