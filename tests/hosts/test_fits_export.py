@@ -96,16 +96,21 @@ def test_the_archive_refuses_uploads(operator: Operator, fits: FitsHost, archive
 
 @pytest.mark.step("F22")
 def test_an_export_that_was_cut_off(operator: Operator, fits: FitsHost, archive: FitsHost) -> None:
-    """The service was killed in the middle of it: the row stays in progress for ever."""
-    fits.orphan("export", NAME, sample())
+    """The service was killed in the middle of an upload: the row stays in progress for ever."""
+    archive.web("hang", "upload_file")
+    arrive(fits)
+    fits.wait_row("export", NAME, inprogress=True)
+    fits.wait_log(fits.log_file("export"), NAME)
+    fits.systemctl("kill", "--signal=KILL", fits.unit("export"))
+    archive.web("ok")
     fits.host.wait_for(lambda: fits.host.active(fits.unit("export")), "systemd starts the worker again", 25)
     found = play(operator, fits)
     assert {code for code in standing(found, fits) if code.startswith("fits.export.")} & {"fits.export.orphaned", "fits.export.suspect"}
     mended = play(operator, fits, fits_repair=True)
     assert [change["action"] for change in mended.changes] == ["reset"]
-    fits.host.wait_for(lambda: not (fits.row("export", NAME) or {"inprogress": False})["inprogress"], "it is taken, or gone")
-    if fits.new:
-        assert archive.host.active("fits-nginx.service")
+    archive.host.wait_for(lambda: archive.jsonfilelist(NAME), "the archive has it", 60)
+    fits.wait_gone("export", NAME)
+    assert play(operator, fits, fits_repair=True).changed == 0
 
 
 @pytest.mark.step("F22")
