@@ -207,7 +207,10 @@ def test_a_stale_lock_makes_it_flap(node: Node) -> None:
     assert again["changes"][0]["reason"].startswith("it flaps")
     node.host.run(["rm", "/run/locked.lock"])
     # systemd starts it once more, and that is watched until it has stayed up.
-    command = lambda: node.host.run(["cat", f"/proc/{node.pid('locked')}/cmdline"], check=False).stdout  # noqa: E731
+
+    def command() -> str:
+        return node.host.run(["cat", f"/proc/{node.pid('locked')}/cmdline"], check=False).stdout
+
     node.host.wait_for(lambda: command().startswith("sleep"), "it stays up")
     assert not node.fixed("locked", policy="unhealthy", settle=3)["changed"]
     node.host.run(["systemctl", "stop", "locked"])

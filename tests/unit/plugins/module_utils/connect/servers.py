@@ -122,9 +122,9 @@ def _request(connection: socket.socket) -> bytes:
         if not piece:
             return data
         data += piece
-    head, _, body = data.partition(b"\r\n\r\n")
+    head, _end, body = data.partition(b"\r\n\r\n")
     for line in head.split(b"\r\n"):
-        name, _, value = line.partition(b":")
+        name, _colon, value = line.partition(b":")
         if name.lower() == b"content-length":
             while len(body) < int(value):
                 body += connection.recv(65536)

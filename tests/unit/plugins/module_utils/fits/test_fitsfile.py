@@ -219,7 +219,10 @@ def test_a_gigabyte_takes_no_memory(tmp_path: Path) -> None:
         file.write(compressor.flush())
     program = "import sys; from ansible_collections.fieldops.runbooks.plugins.module_utils.fits.fitsfile import check\n"
     program += "for path in sys.argv[1:]: print(check(path))"
-    limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (1 << 28, 1 << 28))  # noqa: E731
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (1 << 28, 1 << 28))
+
     command = [sys.executable, "-c", program, str(plain), str(packed)]
     done = subprocess.run(command, preexec_fn=limit, capture_output=True, text=True, check=True, env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)))
     first, second = done.stdout.splitlines()

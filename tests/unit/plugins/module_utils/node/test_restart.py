@@ -63,7 +63,7 @@ RESTARTING = {"active": "activating", "sub": "auto-restart", "restarts": 12, "ex
         (down(running=(PROCESS,)), ["left_running"]),
         (down(active="failed", running=(PROCESS,)), ["left_running"]),
         (seen(**RESTARTING), ["flapping"]),
-        (seen(**dict(RESTARTING, sub="auto-restart-queued")), ["flapping"]),
+        (seen(**{**RESTARTING, "sub": "auto-restart-queued"}), ["flapping"]),
         (seen(missing=("worker.py",), **RESTARTING), ["flapping"]),
         (seen(flapped=True), ["flapping"]),
         (seen(active="activating", sub="start"), ["not_up"]),
