@@ -30,7 +30,10 @@ $(STAGES):
 demo:  ## break, find, repair and undo, on real servers
 	@$(RUN) python tools/demo.py
 
-bench:  ## compare with the runbook's own statements
+bench:  ## compare with the runbook's own commands and statements, with grep and with find
+	@$(RUN) python benchmarks/first_look.py
+	@$(RUN) python benchmarks/log_scan.py
+	@$(RUN) python benchmarks/tree_search.py
 	@$(RUN) python benchmarks/run.py
 
 lab-up:  ## bring hosts with systemd up and leave them: LAB="fits-a archive", or all

@@ -14,9 +14,9 @@ from typing import Any, Callable, Dict, FrozenSet, Iterator, List, Mapping, Opti
 from ..connect.command import Account, CommandError, Ended, account, acting_as, environment, redact, run, switch, workspace
 from ..connect.files import tail
 from ..connect.postgres import Postgres, compose, identifier, raw
+from ..procedure.check import Procedure
 from ..procedure.envelope import Change, Finding, Image, Outcome
 from ..procedure.errors import Refusal, RunbookError
-from ..procedure.run import Procedure
 from .enqueue import EnqueueState, Target, check_not_skipped, diagnose, exported, plan_enqueue, read_wish, refuse, select, stem
 from .errors import FitsError
 from .observe import FitsHost

@@ -13,8 +13,8 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..connect.command import account, acting_as
 from ..connect.tree import Outcome
+from ..procedure.check import Check
 from ..procedure.envelope import Finding
-from ..procedure.run import Check
 from .copyjob import passes_over
 from .enqueue import normal_path, skip_reason, stem
 from .errors import FitsError

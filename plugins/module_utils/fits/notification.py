@@ -20,8 +20,8 @@ from ..connect.files import tail
 from ..connect.http import ask
 from ..connect.postgres import Postgres
 from ..connect.procfs import hides_others, read_process, started_at
+from ..procedure.check import Check
 from ..procedure.envelope import Finding
-from ..procedure.run import Check
 from .errors import FitsError
 from .mail_findings import Asked, MailState, Row, diagnose, match, row_facts
 from .mail_job import CHECK, DATA, SCRIPTS, CronLine, Run, cron_line, parse_log

@@ -16,8 +16,8 @@ from urllib.parse import quote, urlsplit
 
 from ..connect.certificate import Certificate, CertificateError, of_server, trusted
 from ..connect.http import Answer, ask
+from ..procedure.check import Check
 from ..procedure.envelope import Finding
-from ..procedure.run import Check
 from .errors import FitsError
 from .ot_verdict import OtState, Search, certificate_facts, diagnose, verdict
 

@@ -15,9 +15,9 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Set, 
 from ..connect.below import NotBelow, below, by_handle, check_relative
 from ..connect.command import account, acting_as
 from ..connect.rights import ENTER, READ, identity, read_acl
+from ..procedure.check import Procedure
 from ..procedure.envelope import Change, Finding, Image, Outcome
 from ..procedure.errors import Refusal
-from ..procedure.run import Procedure
 from ..procedure.undo import Store
 from .errors import FitsError
 from .permission_plan import Entry, PermissionState, diagnose, image_of, left, plan

@@ -9,9 +9,9 @@ import time
 from dataclasses import asdict
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Set
 
+from ..procedure.check import Check, Procedure
 from ..procedure.envelope import Change, Finding, Outcome
 from ..procedure.errors import Refusal
-from ..procedure.run import Check, Procedure
 from .errors import FitsError
 from .findings import diagnose_queue, diagnose_watched, queue_facts
 from .observe import FitsHost, FitsState

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
+from ..procedure.check import Check
 from ..procedure.envelope import Finding
 from ..procedure.errors import RunbookError
-from ..procedure.run import Check
 from . import certificates, logs, paths, processes, sockets, units, vitals, web
 from .expect import Options
 from .observe import Expected, NodeState, Observer

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..connect.command import PATH
+from ..procedure.check import Check
 from ..procedure.envelope import Finding, Remedy
 from ..procedure.errors import RunbookError
-from ..procedure.run import Check
 
 OLDEST_PYTHON = "3.8"
 _OS_RELEASE = ("/etc/os-release", "/usr/lib/os-release")

@@ -12,10 +12,10 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 from ..connect.service import Service, ServiceError
 from ..connect.services import manager_of
 from ..connect.signals import Interrupted, interruptible
+from ..procedure.check import Procedure
 from ..procedure.envelope import Change, Finding, Outcome
 from ..procedure.errors import JournalError, Refusal, RunbookError
 from ..procedure.journal import Journal
-from ..procedure.run import Procedure
 from .restart import UP, RestartState, Seen, diagnose, guards, plan, problems, subject
 from .restart_act import Steward, Trouble, Up
 from .restart_evidence import keep

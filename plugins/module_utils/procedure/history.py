@@ -10,11 +10,11 @@ from collections import defaultdict
 from dataclasses import asdict
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional
 
+from .check import Check
 from .envelope import Finding, Remedy
 from .errors import RunbookError
 from .journal import Journal, Run
 from .lock import Lease, NodeLock
-from .run import Check
 
 
 class HistoryState(NamedTuple):

@@ -11,14 +11,16 @@ import re
 import time
 import traceback
 from contextlib import closing
-from typing import Any, Callable, Mapping, NoReturn, Optional, Tuple, Type
+from typing import TYPE_CHECKING, Any, Callable, Mapping, NoReturn, Optional, Tuple, Type
 
 from ansible.module_utils.basic import AnsibleModule
 
 from .argspec import GUARDS
+from .check import Check, Procedure, Result, inspect, shown
 from .errors import RunbookError
-from .guard import GuardOptions
-from .run import Check, Engine, Procedure, Result, inspect, shown
+
+if TYPE_CHECKING:
+    from .guard import GuardOptions
 
 Errors = Tuple[Type[Exception], ...]
 
@@ -37,6 +39,8 @@ def run_info(module: AnsibleModule, factory: Callable[[Mapping[str, Any]], Check
 
 def run_fix(module: AnsibleModule, factory: Callable[[Mapping[str, Any]], Procedure[Any]], errors: Errors = ()) -> NoReturn:
     """Run a procedure through the engine and exit."""
+    from .run import Engine  # noqa: PLC0415  a look does without it, and starts the sooner
+
     started = time.monotonic()
     expected: Errors = (RunbookError, *errors)
     engine = None
@@ -56,6 +60,8 @@ def run_fix(module: AnsibleModule, factory: Callable[[Mapping[str, Any]], Proced
 
 def guard_options(params: Mapping[str, Any]) -> GuardOptions:
     """Read the option group, refusing values that no plan could meet."""
+    from .guard import GuardOptions  # noqa: PLC0415
+
     approved = params.get("approved_plan")
     if approved is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", approved):
         raise RunbookError("approved_plan must be the plan_sha256 of an earlier result (64 hexadecimal digits), not %r" % approved)

@@ -14,10 +14,10 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
+from .check import Procedure
 from .envelope import Change, Finding, Image, Outcome, same
 from .errors import JournalError, Refusal
 from .journal import DONE, Journal, JournaledChange, Run
-from .run import Procedure
 
 
 class Store(ABC):

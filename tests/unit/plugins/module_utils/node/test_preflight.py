@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from ansible_collections.fieldops.runbooks.plugins.module_utils.node import preflight
 from ansible_collections.fieldops.runbooks.plugins.module_utils.node.preflight import Preflight, distribution, version_key
+from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.check import inspect
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.errors import RunbookError
-from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.run import inspect
 
 
 def thing(name: str, **more: Any) -> dict[str, Any]:

@@ -7,11 +7,12 @@ from __future__ import annotations
 import copy
 from typing import Any, Callable, Dict, Iterator, Mapping, Sequence
 
+from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.check import Procedure
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.envelope import Change, Finding, Image, Outcome, same
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.errors import Refusal
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.guard import GuardOptions
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.journal import Journal
-from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.run import Engine, Procedure
+from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.run import Engine
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.undo import Store, Undo
 
 FIX = "shelf_tidy"

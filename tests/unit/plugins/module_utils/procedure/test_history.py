@@ -13,12 +13,12 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.check import inspect
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.envelope import Change, Outcome
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.errors import JournalError, RunbookError
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.history import History
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.journal import Journal
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.lock import NodeLock
-from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.run import inspect
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.who import who
 
 from .shelf import FIX, Shelf, Tidy, engine, undo

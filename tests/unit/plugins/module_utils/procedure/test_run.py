@@ -12,11 +12,11 @@ from unittest import mock
 
 import pytest
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure import journal as wal
+from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.check import inspect, shown
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.envelope import Change, Outcome
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.errors import JournalError, NotConverged, Refusal, Refused, RunbookError
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.journal import Journal
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.lock import NodeLock
-from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.run import inspect, shown
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

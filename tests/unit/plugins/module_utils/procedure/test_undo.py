@@ -11,10 +11,10 @@ from typing import Any, Sequence
 from unittest import mock
 
 import pytest
+from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.check import Result, shown
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.envelope import Change, Outcome
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.errors import JournalError, Refused, RunbookError
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.journal import DONE, SKIPPED, UNKNOWN, Journal, JournaledChange, Run
-from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.run import Result, shown
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.undo import Subject, Undo, matches
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.check import Result
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.errors import JournalError
-from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.run import Result
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.undo import undo_factory
 
 from .shelf import FIX, Shelf, Tidy, engine, undo
