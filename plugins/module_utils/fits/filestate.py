@@ -160,8 +160,8 @@ class FileState:
 
     def best(self) -> Optional[Place]:
         """The copy on the storage root that counts: where the database has it, else one that can be ingested, else any."""
-        good = self.good
-        here = [place for place in self.stored if good and (place.path, place.filename) == (good.path, good.filename)]
+        row = self.good or next((row for row in self.diskfiles if row.present), None)
+        here = [place for place in self.stored if row and (place.path, place.filename) == (row.path, row.filename)]
         usable = [place for place in self.stored if place.readable is not False and not place.problem]
         return next(iter(here + usable + list(self.stored)), None)
 

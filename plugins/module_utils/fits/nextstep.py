@@ -49,7 +49,7 @@ def choose_canonical(state: FileState) -> Remedy:
 
 
 def permissions(state: FileState) -> Remedy:
-    place = state.stored[0]
+    place = state.best() or state.stored[0]
     return _play("fits_ingest", "let %s read the file" % state.user, state, fits_permissions=True, fits_filename=[place.filename], fits_path=place.path)
 
 
@@ -74,9 +74,12 @@ def rollcall(state: FileState) -> Remedy:
 
 
 def ingest_by_force(state: FileState) -> Remedy:
-    row = state.good or next(row for row in state.diskfiles if row.present)
+    row, place = state.good or next(row for row in state.diskfiles if row.present), state.best()
+    if place is None and state.disk_seen and not state.blind:  # nothing to ingest again
+        return rollcall(state)
+    filename, path = (place.filename, place.path) if place else (row.filename, row.path)
     text = "ingest it again, although it has not changed"
-    return _play("fits_ingest", text, state, fits_enqueue=True, fits_force=True, fits_filename=[row.filename], fits_path=row.path)
+    return _play("fits_ingest", text, state, fits_enqueue=True, fits_force=True, fits_filename=[filename], fits_path=path)
 
 
 def see(state: FileState) -> Remedy:

@@ -109,9 +109,9 @@ def _duplicate_canonical(state: FileState) -> str:
 
 
 def _unreadable(state: FileState) -> str:
-    if not state.stored or any(place.readable is not False for place in state.stored):
+    place = state.best()
+    if place is None or place.readable is not False:
         return ""
-    place = state.stored[0]
     return "is on the storage root as %s, but %s cannot read it: %s is in the way" % (place.full, state.user, place.blocked_at)
 
 

@@ -78,7 +78,12 @@ def logged(*lines: str) -> tuple[LogHit, ...]:
 
 TABLE: dict[str, list[FileState]] = {
     "duplicate_canonical": [there(diskfiles=(GOOD, replace(GOOD, id=8))), there(diskfiles=(GOOD, replace(GOOD, id=8)), ingest=rows("orphaned"))],
-    "unreadable": [not_yet(places=(SHUT,)), not_yet(places=(SHUT,), ingest=rows("failed")), there(places=(SHUT,))],
+    "unreadable": [
+        not_yet(places=(SHUT,)),
+        not_yet(places=(SHUT,), ingest=rows("failed")),
+        there(places=(SHUT,)),
+        there(places=(replace(HERE, path="old"), SHUT)),
+    ],
     "invalid": [
         not_yet(validity=BROKEN, checked=HERE),
         not_yet(places=(LINK,)),
@@ -208,6 +213,13 @@ def test_words_for_a_person(state: FileState, words: str) -> None:
         (not_yet(places=(replace(SHUT, path="graces"),)), "fits_ingest", {"fits_permissions": True, "fits_filename": [NAME], "fits_path": "graces"}),
         (not_yet(ingest=rows("orphaned")), "fits_ingest_queue", {"fits_repair": True, "fits_filename": [NAME]}),
         (not_yet(in_window=False), "fits_ingest", {"fits_enqueue": True, "fits_filename": [NAME], "fits_path": ""}),
+        (there(places=(replace(SHUT, path="old"), SHUT)), "fits_ingest", {"fits_permissions": True, "fits_filename": [NAME], "fits_path": ""}),
+        (there(diskfiles=(NEVER_CANONICAL,), places=()), None, {}),
+        (
+            there(diskfiles=(replace(NEVER_CANONICAL, path="new"),), places=(HERE, replace(HERE, path="new"))),
+            "fits_ingest",
+            {"fits_enqueue": True, "fits_force": True, "fits_filename": [NAME], "fits_path": "new"},
+        ),
         (there(diskfiles=(BARE,)), "fits_ingest", {"fits_enqueue": True, "fits_force": True, "fits_filename": [NAME], "fits_path": ""}),
         (there(export=rows("failed")), "fits_export_queue", {"fits_repair": True, "fits_filename": [NAME]}),
         (there(export=rows("deferred")), "fits_export_queue", {"fits_filename": [NAME]}),
