@@ -10,7 +10,7 @@ approved must still be the same plan a minute later.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
 from ..connect.procfs import Process
@@ -211,16 +211,16 @@ def _as_wanted(seen: Seen, wish: Wish) -> bool:
 
 
 def _with_dependents(open_: Sequence[Seen], chosen: set[str]) -> List[Seen]:
-    """The chosen ones and, of those that are up, what their stop takes along."""
-    found: List[Seen] = []
-    stopped = {seen.id for seen in open_ if seen.id in chosen and seen.word == UP}
-    for seen in open_:  # a dependent comes after what it depends on
-        if seen.id in chosen:
-            found.append(seen)
-        elif seen.because_of in stopped and seen.word == UP:
-            stopped.add(seen.id)
-            found.append(seen)
-    return found
+    """The chosen ones and, of those that are up, what their stop takes along, whether it was named or not."""
+    causes: Dict[str, str] = {}
+    stopped = [seen for seen in open_ if seen.id in chosen and seen.word == UP]
+    others = [seen for seen in open_ if seen.id not in chosen and seen.word == UP]
+    for cause in stopped:  # grows as it is read
+        for seen in others:
+            if seen.id not in causes and (seen.id in cause.service.stops or seen.because_of == cause.id):
+                causes[seen.id] = cause.id
+                stopped.append(seen)
+    return [replace(seen, because_of=causes.get(seen.id, "")) for seen in open_ if seen.id in chosen or seen.id in causes]
 
 
 def _restart(seen: Seen, wish: Wish) -> Change:

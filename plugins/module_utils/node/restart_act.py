@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Sequence, Set, Tuple
 
 from ..connect.procfs import Process, processes, read_process
 from ..connect.service import Manager, Service, ServiceError
@@ -75,17 +75,20 @@ class Steward:
     def _dependents(self, roots: Sequence[Seen], targets: Dict[str, str], defaults: Spec) -> List[Seen]:
         """Units that are up and go down with a root, however far away, each after what it depends on."""
         found: List[Seen] = []
+        whole: Set[str] = set()
         known = {seen.id for seen in roots}
         causes = [seen for seen in roots if seen.service.on]
         while causes:
             asked = {unit: cause.id for cause in reversed(causes) for unit in cause.service.stops if unit not in known}
             known.update(asked)
             read = [service for service in self.manager.read(list(asked)) if service.known and service.on]
-            targets.update({asked[service.asked]: service.id for service in read if not service.id.endswith(_DEPENDENTS)})
+            whole.update(service.id for service in read if not service.id.endswith(_DEPENDENTS))
             specs = {service.id: replace(defaults, name=short_name(service.id)) for service in read}
             causes = [Seen(specs[service.id], service, because_of=asked[service.asked]) for service in read if service.id.endswith(_DEPENDENTS)]
             causes = [self._with_processes(seen) for seen in causes]
             found += causes
+        # By each of its causes: which of them are stopped is for the plan to say.
+        targets.update({cause.id: unit for cause in [*roots, *found] for unit in cause.service.stops if unit in whole})
         return found
 
     def _with_processes(self, seen: Seen) -> Seen:

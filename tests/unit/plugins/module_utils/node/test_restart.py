@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.procfs import Process
-from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.service import Service
+from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.service import Manager, Service
+from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.systemd import full_name
 from ansible_collections.fieldops.runbooks.plugins.module_utils.node.restart import (
     RestartState,
     Seen,
@@ -20,6 +22,7 @@ from ansible_collections.fieldops.runbooks.plugins.module_utils.node.restart imp
     settle_time,
     stop_limit,
 )
+from ansible_collections.fieldops.runbooks.plugins.module_utils.node.restart_act import Steward
 from ansible_collections.fieldops.runbooks.plugins.module_utils.node.restart_options import Spec, Wish
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.envelope import plan_sha256
 
@@ -101,11 +104,27 @@ def test_no_command_line_is_told() -> None:
         ("restarted", "always", [seen("a"), seen("b", because_of="a.service"), seen("c", because_of="b.service")], [("restart", x) for x in "abc"]),
         ("stopped", "always", [seen("a"), seen("b", because_of="a.service")], [("stop", "b"), ("stop", "a")]),
         ("restarted", "always", [seen("a", known=False), seen("b")], [("restart", "b")]),
+        # One that was named is stopped along as well, and one of several causes is enough.
+        ("restarted", "unhealthy", [seen("a", probe="no", stops=("b.service",)), seen("b")], [("restart", "a"), ("restart", "b")]),
+        ("restarted", "unhealthy", [seen("b"), seen("a", probe="no", stops=("b.service",))], [("restart", "b"), ("restart", "a")]),
+        ("restarted", "unhealthy", [seen("a", probe="no", stops=("b.service",)), down("b")], [("restart", "a"), ("start", "b")]),
+        ("restarted", "unhealthy", [seen("a", stops=("b.service",)), seen("b", probe="no")], [("restart", "b")]),
+        (
+            "restarted",
+            "unhealthy",
+            [seen("a", stops=("c.service",)), seen("b", probe="no", stops=("c.service",)), seen("c", because_of="a.service")],
+            [("restart", "b"), ("restart", "c")],
+        ),
     ],
 )
 def test_the_plan(state: str, policy: str, all_: list[Seen], changes: list[tuple[str, str]]) -> None:
     made = plan(RestartState(tuple(all_)), Wish((), state, policy))
     assert [(change.action, change.subject) for change in made] == [(action, "service:%s.service" % name) for action, name in changes]
+
+
+def test_why_one_that_works_is_restarted() -> None:
+    _cause, taken = plan(RestartState((seen("a", probe="no", stops=("b.service",)), seen("b"))), Wish((), "restarted", "unhealthy"))
+    assert taken.reason == "systemd stops it together with a.service"
 
 
 def test_what_can_be_taken_back() -> None:
@@ -175,6 +194,31 @@ def test_a_target_that_would_go_down() -> None:
     (refusal,) = guards(states, Wish(()), plan(states, Wish(())), 900.0)
     assert refusal.guard == "stops_target" and "multi-user.target" in refusal.reason
     assert guards(states, Wish((), "started"), [], 900.0) == []
+
+
+class Fixed(Manager):
+    """A manager whose services never change."""
+
+    name = "systemd"
+
+    def __init__(self, *services: Service) -> None:
+        self.services = {each.id: each for each in services}
+
+    def read(self, names: Sequence[str]) -> list[Service]:
+        return [replace(self.services[full_name(name)], asked=name) for name in names]
+
+    def start(self, name: str, timeout: float) -> None:
+        raise NotImplementedError
+
+    def stop(self, name: str, timeout: float) -> None:
+        raise NotImplementedError
+
+
+def test_every_cause_of_a_target_counts() -> None:
+    causes = [service(name, stops=("all.target",)) for name in ("a", "b")]
+    steward = Steward(Fixed(*causes, service("all", id="all.target")), force_kill=False)
+    state = steward.look([Spec("a"), Spec("b")], dependents=True, probing=False, defaults=Spec(""))
+    assert state.targets == {"a.service": "all.target", "b.service": "all.target"}
 
 
 def test_waiting_must_not_outlast_the_lock() -> None:
