@@ -16,8 +16,8 @@ description:
   - One look at a service that its manager starts again whenever it ends proves nothing, because it is active for a moment each
     time. A service counts as up when a probe answers, or its processes run, and when it has then stayed up for O(settle) seconds
     without being started again.
-  - Units that systemd stops together with one of the services (C(RequiredBy), C(BoundBy), C(PartOf)) are part of the plan, and are
-    started again after it.
+  - Units that systemd stops together with one of the services (C(Requires), C(Requisite), C(BindsTo), C(PartOf),
+    C(PropagatesStopTo)) are part of the plan, and are started again after it.
   - The state before is kept in a directory beside the journal, for whoever asks tomorrow why the service hung.
   - When something goes wrong half way, the services that had been stopped are started again as far as possible, and the error
     says what is up and what is down.

@@ -15,9 +15,12 @@ from .service import READ_TIMEOUT, Manager, Service, ServiceError, call, is_patt
 
 _PROPERTIES = (
     "Id Names LoadState ActiveState SubState UnitFileState MainPID ControlGroup Result ExecMainCode ExecMainStatus NRestarts Type TriggeredBy Restart"
-    " RestartUSec TimeoutStopUSec RequiredBy BoundBy ConsistsOf InvocationID Job RemainAfterExit RefuseManualStart RefuseManualStop NeedDaemonReload"
+    " RestartUSec TimeoutStopUSec InvocationID Job RemainAfterExit RefuseManualStart RefuseManualStop NeedDaemonReload"
     " ActiveEnterTimestampMonotonic ActiveExitTimestampMonotonic InactiveEnterTimestampMonotonic InactiveExitTimestampMonotonic"
 ).split()
+_STOPPED_ALONG = ("RequiredBy", "RequisiteOf", "BoundBy", "ConsistsOf", "PropagatesStopTo")
+"""Dependencies along which a stop spreads; a systemd that does not know one does not show it."""
+_PROPERTIES += _STOPPED_ALONG
 _SUFFIXES = (".service", ".socket", ".device", ".mount", ".automount", ".swap", ".target", ".path", ".timer", ".slice", ".scope")
 _NAME = re.compile(r"[A-Za-z0-9:_.\\@-]{1,255}")
 _PATTERN = re.compile(r"[A-Za-z0-9:_.\\@*?\[\]!-]{1,255}")
@@ -180,8 +183,8 @@ def _service(name: str, asked: str, full: str, block: Block, clock: float) -> Se
         load=load,
         restart=block.get("Restart", ""),
         restart_delay=span(block.get("RestartUSec", "")) if block.get("Restart", "no") != "no" else None,
-        stop_timeout=span(block.get("TimeoutStopUSec", "")),
-        stops=tuple(sorted(set(_words(block, "RequiredBy") + _words(block, "BoundBy") + _words(block, "ConsistsOf")))),
+        stop_timeout=span(block.get("TimeoutStopUSec", "")) or None,  # 0 is how systemd before 229 says that it never kills
+        stops=tuple(sorted({unit for key in _STOPPED_ALONG for unit in _words(block, key)})),
         group=group,
         run=block.get("InvocationID", ""),
         pending=_number(block, "Job") is not None,

@@ -18,7 +18,15 @@ from ansible_collections.fieldops.runbooks.plugins.module_utils.connect import s
 from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.procfs import read_process
 from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.service import ServiceError, family
 from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.signals import Interrupted, ancestors, interruptible, is_alive, send, unit_of
-from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.systemd import _answers, blocks_of, full_name, is_template, short_name, span
+from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.systemd import (
+    _PROPERTIES,
+    _answers,
+    blocks_of,
+    full_name,
+    is_template,
+    short_name,
+    span,
+)
 from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.upstart import jobs_of
 
 SHOWN = """\
@@ -84,6 +92,19 @@ def test_what_systemd_shows() -> None:
     assert flapping.on and flapping.restarting and flapping.pending and flapping.reload_needed and not flapping.manual
     (gone,) = _answers("gone", "gone.service", blocks, 1000.0)
     assert (gone.known, gone.active, gone.load) == (False, "unknown", "not-found")
+
+
+def test_whatever_a_stop_spreads_along() -> None:
+    links = ("RequiredBy", "RequisiteOf", "BoundBy", "ConsistsOf", "PropagatesStopTo")
+    assert set(links) <= set(_PROPERTIES)
+    shown = "Id=a.service\nLoadState=loaded\nWantedBy=w.target\n" + "".join("%s=%s.service b.service\n" % (link, link) for link in links)
+    (found,) = _answers("a", "a.service", blocks_of(shown), 0.0)
+    assert found.stops == (*sorted("%s.service" % link for link in links), "b.service")
+
+
+def test_a_stop_without_limit_of_an_old_systemd() -> None:
+    (found,) = _answers("a", "a.service", blocks_of("Id=a.service\nLoadState=loaded\nTimeoutStopUSec=0\n"), 0.0)
+    assert found.stop_timeout is None
 
 
 def test_patterns_mean_what_there_is() -> None:
