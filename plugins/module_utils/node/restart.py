@@ -64,6 +64,11 @@ class Seen:
             return UP if self.service.active == "unknown" else LEFT
         return DOWN
 
+    @property
+    def untold(self) -> bool:
+        """Its manager cannot tell whether it is up, and nothing is known by which to tell."""
+        return self.service.known and self.service.active == "unknown" and not self.running and not self.spec.processes
+
 
 @dataclass(frozen=True)
 class RestartState:
@@ -105,6 +110,8 @@ def problems(seen: Seen) -> List[Tuple[str, str]]:
     service = seen.service
     if seen.word == LEFT:
         return [("left_running", "is %s, but %s" % (service.active, told(seen.running)))]
+    if seen.untold:
+        return [("state_unknown", "cannot tell whether it is up")]
     if seen.word == DOWN:
         code = "failed" if service.active == "failed" else "inactive"
         return [(code, "is %s%s" % ("down" if code == "inactive" else "failed", _ending(service)))]
@@ -147,6 +154,7 @@ _REMEDIES = {
     "left_running": "find out what they do before they are killed; with force_kill: true this module does it",
     "not_up": "wait, and look again",
     "inactive": "start it",
+    "state_unknown": "name its processes, by which it can be told",
 }
 
 
@@ -154,7 +162,7 @@ def diagnose(state: RestartState, wish: Wish) -> List[Finding]:
     findings: List[Finding] = []
     for seen in state.seen:
         if seen.service.known:
-            findings += _about(seen, wish)
+            findings += _about(seen, wish, seen.id in state.made)
         else:
             findings.append(_finding(seen, "unknown", "critical", "is no service of this node"))
     if not any(finding.severity in ("warning", "critical") for finding in findings):
@@ -164,11 +172,11 @@ def diagnose(state: RestartState, wish: Wish) -> List[Finding]:
     return findings
 
 
-def _about(seen: Seen, wish: Wish) -> List[Finding]:
+def _about(seen: Seen, wish: Wish, made: bool) -> List[Finding]:
     service = seen.service
     found = problems(seen)
     if wish.state == "stopped":
-        found = [(code, text) for code, text in found if code == "left_running"]
+        found = [(code, text) for code, text in found if code == "left_running" or (code == "state_unknown" and not made)]
         if seen.word == UP:
             found = [("active", "is up")]
     # What an earlier stop killed is told as well, until the next start wipes it out.
@@ -284,7 +292,7 @@ def _longest(seen: Seen) -> float:
 
 def _refused(seen: Seen, wish: Wish, planned: bool) -> Optional[Refusal]:
     service = seen.service
-    if not service.known:
+    if not service.known or seen.untold:
         return _unknown(service)
     if not planned:
         return None
@@ -304,6 +312,9 @@ def _refused(seen: Seen, wish: Wish, planned: bool) -> Optional[Refusal]:
 
 
 def _unknown(service: Service) -> Refusal:
+    if service.known:
+        why = "%s of %s does not tell whether it is up, and no process is known by which to tell." % (service.id, service.manager)
+        return Refusal("state_unknown", why, "processes of that service: what must run when it is up, and must not when it is down.")
     if service.load == "template":
         return Refusal(
             "unknown_service", "%s is a template, of which units are made." % service.name, "name an instance: %s." % service.id.replace("@.", "@NAME.")

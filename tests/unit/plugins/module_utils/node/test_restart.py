@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.procfs import Process
+from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.procfs import Pattern, Process
 from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.service import Manager, Service
 from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.systemd import full_name
 from ansible_collections.fieldops.runbooks.plugins.module_utils.node.restart import (
@@ -75,7 +75,8 @@ RESTARTING = {"active": "activating", "sub": "auto-restart", "restarts": 12, "ex
         (seen(probe="refused"), ["probe_failed"]),
         (seen(missing=("worker.py",), probe="refused"), ["process_missing", "probe_failed"]),
         (seen(active="unknown", running=(PROCESS,)), []),
-        (seen(active="unknown"), ["inactive"]),
+        (seen(active="unknown"), ["state_unknown"]),
+        (seen(spec=Spec("one", (Pattern("worker.py"),)), active="unknown"), ["inactive"]),
     ],
 )
 def test_problems(state: Seen, codes: list[str]) -> None:
@@ -174,6 +175,11 @@ def test_what_was_made_and_does_not_hold_is_planned_again() -> None:
         ("started", down(type="oneshot"), "no_daemon"),
         ("started", down(type="oneshot", remains=True), ""),
         ("restarted", down(running=(PROCESS,)), "left_running"),
+        ("restarted", seen(active="unknown"), "state_unknown"),
+        ("started", seen(active="unknown"), "state_unknown"),
+        ("stopped", seen(active="unknown"), "state_unknown"),
+        ("stopped", seen(active="unknown", running=(PROCESS,)), ""),
+        ("stopped", seen(spec=Spec("one", (Pattern("worker.py"),)), active="unknown"), ""),
     ],
 )
 def test_what_refuses(state: str, before: Seen, guard: str) -> None:
@@ -252,6 +258,7 @@ def test_how_long_is_waited(spec: Spec, values: Any, limit: float, settle: float
         ("restarted", [seen(reload_needed=True)], [("reload_needed", "warning")]),
         ("restarted", [seen(known=False)], [("unknown", "critical")]),
         ("stopped", [down()], [("ok", "ok")]),
+        ("stopped", [seen(active="unknown")], [("state_unknown", "critical")]),
         ("stopped", [seen()], [("active", "info"), ("ok", "ok")]),
         ("stopped", [down(running=(PROCESS,))], [("left_running", "critical")]),
         ("stopped", [down(active="failed", result="timeout")], [("killed", "warning")]),
@@ -261,3 +268,8 @@ def test_how_long_is_waited(spec: Spec, values: Any, limit: float, settle: float
 def test_findings(state: str, all_: list[Seen], found: list[tuple[str, str]]) -> None:
     findings = diagnose(RestartState(tuple(all_)), Wish((), state))
     assert [(finding.code, finding.severity) for finding in findings] == [("node.service." + what, severity) for what, severity in found]
+
+
+def test_one_that_this_run_has_stopped_is_down_although_its_manager_does_not_tell() -> None:
+    (finding,) = diagnose(RestartState((seen(active="unknown"),), frozenset(["one.service"])), Wish((), "stopped"))
+    assert finding.severity == "ok"
