@@ -230,7 +230,7 @@ def _errors(state: MailState) -> List[Finding]:
         summary = 'the mail server did not take %d mails, first "%s" on %s' % (len(refused), refused[0].subject, local(refused[0].at))
         errors = [error for run in runs for error in run.errors][:_SHOWN]
         found.append(_finding("smtp_refused", "critical", "mail server", summary, {"mails": _subjects(refused), "errors": errors}, Remedy(ITOPS)))
-    errors = [error for run in runs for error in run.errors if not refused]
+    errors = sorted(error for run in runs for error in run.errors if not refused)  # each begins with its time
     if errors:
         summary = "the job logged %d warnings and errors, newest: %s" % (len(errors), errors[-1])
         found.append(_finding("errors", "warning", runs[0].log, summary, {"errors": errors[-_SHOWN:]}, Remedy("see the log at these times")))

@@ -192,6 +192,13 @@ def test_a_job_that_ran_without_a_line_is_no_emergency() -> None:
     assert "another user's crontab" in found[0].summary
 
 
+def test_the_newest_error_of_several_runs() -> None:
+    one, other = "2026-01-30T08:00:00 WARNING old", "2026-01-31T08:00:00 WARNING new"
+    (found,) = [each for each in diagnose(state(runs=(ran(2, errors=[other]), ran(26, pid=12, errors=[one])))) if each.code == "fits.notification.errors"]
+    assert found.summary.endswith("newest: " + other)
+    assert found.detail["errors"] == [one, other]
+
+
 @pytest.mark.parametrize(
     ("selection", "label", "exact"),
     [
