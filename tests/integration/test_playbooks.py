@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 from lab import procfs
+from lab.fits.sample_files import sample
 from lab.fits.site import Site
 from lab.fits.workers import ledger, wait_until_idle
 from lab.pg import Postgres
@@ -329,6 +330,42 @@ def test_workers_that_nobody_can_stop_are_named(play: Callable[..., Player], uni
     assert run.rc == 2
     assert str(here.site.workers.running("ingest")[0]["pid"]) in run.failures
     assert run.changed == 0
+
+
+def a_host_to_look_at(here: Player) -> None:
+    """What a look at the whole host takes besides: all of it below the root."""
+    root = here.site.root
+    here.variables.update(fits_storage_root=str(root.dataflow), fits_dhs_dir="", fits_disk=[{"path": str(root.path)}], fits_worker_user=getpass.getuser())
+    here.variables.update(fits_reach_host="", fits_journal_dir=str(here.directory / "journal"))
+
+
+def test_of_two_copies_only_the_one_that_counts_is_queued(play: Callable[..., Player]) -> None:
+    here = play("C")
+    a_host_to_look_at(here)
+    names = ["N20200804S0001.fits", "tmp_N20200804S0002.fits"]
+    for directory in (here.site.root.dataflow, here.site.root.dataflow / "20200804"):
+        directory.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            (directory / name).write_bytes(sample())
+    run = here.play("fits_ingest", check=True, fits_enqueue="true", fits_filename=",".join(names))
+    assert run.rc == 0, run.output
+    assert [change["subject"] for change in run.changes] == [f"ingest:{names[0]}"]
+    run = here.play("fits_ingest", check=True, fits_enqueue="true", fits_filename=names[0], fits_path="20200804")
+    assert [change["subject"] for change in run.changes] == [f"ingest:20200804/{names[0]}"]
+    assert rows(here) == []
+
+
+def test_lists_may_be_given_as_text(play: Callable[..., Player]) -> None:
+    here = play("C")
+    a_host_to_look_at(here)
+    log = here.site.root.log_dir
+    run = here.play("fits_website", fits_website_aspects="api,disk", fits_log_benign="what means nothing", fits_log_dir=str(log))
+    assert run.rc == 0, run.output
+    assert {finding["code"].split(".")[1] for finding in run.report["findings"]} >= {"api", "fileops"}
+    run = here.play("fits_ingest", fits_sources="dhs,visiting", fits_log_dir=str(log))
+    assert run.rc == 0, run.output
+    assert str(log / "copy_from_dhs.py.log") in json.dumps(run.report["findings"])
+    assert here.play("preflight", preflight_for="fits").rc == 0
 
 
 def test_bad_variables_are_refused_before_anything_is_done(play: Callable[..., Player]) -> None:
