@@ -11,7 +11,9 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -165,6 +167,28 @@ def test_processes_that_a_service_must_have(node: Node, tmp_path: Path) -> None:
     # It was asked to end first, and did.
     assert made["changed"] and "killed" not in made["changes"][0]["note"]
     assert not made["changes"][0]["reversible"]
+
+
+def test_the_same_program_in_a_container_is_another_service(node: Node, tmp_path: Path) -> None:
+    """It neither counts nor dies."""
+    worker = str(shutil.copy("/bin/sleep", tmp_path / "worker"))
+    node.define("one", command=[worker, "1000"])
+    inside = subprocess.Popen(["unshare", "--pid", "--fork", "--kill-child", worker, "2000"], stderr=subprocess.PIPE)
+    try:
+        children = Path("/proc/%d/task/%d/children" % (inside.pid, inside.pid))
+        deadline = time.monotonic() + 10
+        while not children.read_text(encoding="ascii").strip() and inside.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if inside.poll() is not None:
+            pytest.skip("only root may make a namespace of processes")
+        wanted = {"name": "one", "processes": [{"program": worker}]}
+        stopped = node.ok(wanted, state="stopped", force_kill=True, stop_timeout=5)
+        assert stopped["changed"] and "killed" not in stopped["changes"][0]["note"]
+        assert inside.poll() is None and children.read_text(encoding="ascii").strip()
+        assert node.ok(wanted, state="started")["services"][0]["healthy"]
+    finally:
+        inside.kill()
+        inside.communicate()
 
 
 def test_one_that_cannot_be_stopped_and_the_others(node: Node) -> None:

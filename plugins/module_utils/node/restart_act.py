@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any, Callable, Dict, Iterator, List, Sequence, Set, Tuple
 
-from ..connect.procfs import Process, processes, read_process
+from ..connect.procfs import Process, contained, processes, read_process
 from ..connect.service import Manager, Service, ServiceError
 from ..connect.services import manager_of
 from ..connect.signals import ancestors, is_alive, send, unit_of
@@ -93,17 +93,21 @@ class Steward:
 
     def _with_processes(self, seen: Seen) -> Seen:
         of_unit = [process for process in map(read_process, seen.service.pids) if process is not None]
-        matched = self._matched(seen.spec)
+        matched = self._matched(seen.spec, seen.service.pids)
         running = {process.pid: process for process in of_unit + [process for processes_ in matched for process in processes_]}
         missing = [_described(pattern) for pattern, found in zip(seen.spec.processes, matched) if not found]
         return replace(seen, running=tuple(running.values()), missing=tuple(missing))
 
-    def _matched(self, spec: Spec) -> List[List[Process]]:
-        """For each pattern the processes that it matches, never this one nor what has started it."""
+    def _matched(self, spec: Spec, of_unit: Sequence[int]) -> List[List[Process]]:
+        """For each pattern the processes that it matches, never this one nor what has started it.
+
+        A container's are its own: what looks the same in one is another service, unless the unit itself runs it.
+        """
         if not spec.processes:
             return []
         others = [process for process in processes() if process.pid not in self._own]
-        return [[process for process in others if pattern.matches(process)] for pattern in spec.processes]
+        matched = [[process for process in others if pattern.matches(process)] for pattern in spec.processes]
+        return [[process for process in found if process.pid in of_unit or not contained(process)] for found in matched]
 
     def probed(self, seen: Seen, limit: float = 60.0) -> Seen:
         if not seen.service.on or seen.service.restarting:
@@ -171,11 +175,12 @@ class Steward:
     def _left(self, seen: Seen) -> List[Process]:
         """Processes that should be gone: those that ran before, what is in the control group, and what the patterns match."""
         found = {process.pid: process for process in seen.running if is_alive(process)}
-        for pid in group_pids(seen.service.group):
+        of_unit = group_pids(seen.service.group)
+        for pid in of_unit:
             process = read_process(pid)
             if process is not None:
                 found[pid] = process
-        for matched in self._matched(seen.spec):
+        for matched in self._matched(seen.spec, of_unit):
             found.update({process.pid: process for process in matched})
         return list(found.values())
 
