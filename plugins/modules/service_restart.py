@@ -234,6 +234,8 @@ options:
 notes:
   - Needs the rights to steer services, usually those of root.
   - Waiting takes time. The longest that a run may take must be less than O(lock_expiry); otherwise it is refused before anything is done.
+  - A service whose processes include this module's own, such as the SSH server of a host without sessions of systemd, is not stopped
+    or restarted, because nothing would be left to start it again.
   - A unit of systemd with C(Restart=always) comes back when its processes are killed. Only a stop through systemd keeps it down,
     and that is what this module does.
 seealso:

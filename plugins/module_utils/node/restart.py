@@ -51,6 +51,9 @@ class Seen:
     killed: str = ""
     """What the stop in this run had to kill."""
 
+    own: bool = False
+    """The process that looks is one of the service's own."""
+
     @property
     def id(self) -> str:
         return self.service.id
@@ -264,6 +267,15 @@ def guards(state: RestartState, wish: Wish, changes: Sequence[Change], lock_expi
     planned = {change.subject for change in changes}
     refusals = [refusal for refusal in (_refused(seen, wish, subject(seen.id) in planned) for seen in state.seen) if refusal is not None]
     refusals += _ambiguous(state.seen)
+    refusals += [
+        Refusal(
+            "own_service",
+            "this module is itself a process of %s, and would be ended half way, before anything was started again." % seen.id,
+            "another way to the node, which does not lead through that service.",
+        )
+        for seen in state.seen
+        if seen.own and wish.state != "started" and subject(seen.id) in planned
+    ]
     refusals += [
         Refusal(
             "stops_target",

@@ -96,7 +96,7 @@ class Steward:
         matched = self._matched(seen.spec, seen.service.pids)
         running = {process.pid: process for process in of_unit + [process for processes_ in matched for process in processes_]}
         missing = [_described(pattern) for pattern, found in zip(seen.spec.processes, matched) if not found]
-        return replace(seen, running=tuple(running.values()), missing=tuple(missing))
+        return replace(seen, running=tuple(running.values()), missing=tuple(missing), own=os.getpid() in seen.service.pids)
 
     def _matched(self, spec: Spec, of_unit: Sequence[int]) -> List[List[Process]]:
         """For each pattern the processes that it matches, never this one nor what has started it.

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -45,7 +46,7 @@ def service(name: str = "one", **values: Any) -> Service:
 
 
 def seen(name: str = "one", spec: Spec | None = None, **values: Any) -> Seen:
-    own = {key: values.pop(key) for key in list(values) if key in ("running", "missing", "probe", "flapped", "because_of", "killed")}
+    own = {key: values.pop(key) for key in list(values) if key in ("running", "missing", "probe", "flapped", "because_of", "killed", "own")}
     return Seen(spec or Spec(name), service(name, **values), **own)
 
 
@@ -175,6 +176,9 @@ def test_what_was_made_and_does_not_hold_is_planned_again() -> None:
         ("started", down(type="oneshot"), "no_daemon"),
         ("started", down(type="oneshot", remains=True), ""),
         ("restarted", down(running=(PROCESS,)), "left_running"),
+        ("restarted", seen(own=True), "own_service"),
+        ("stopped", seen(own=True), "own_service"),
+        ("started", seen(own=True), ""),
         ("restarted", seen(active="unknown"), "state_unknown"),
         ("started", seen(active="unknown"), "state_unknown"),
         ("stopped", seen(active="unknown"), "state_unknown"),
@@ -273,3 +277,9 @@ def test_findings(state: str, all_: list[Seen], found: list[tuple[str, str]]) ->
 def test_one_that_this_run_has_stopped_is_down_although_its_manager_does_not_tell() -> None:
     (finding,) = diagnose(RestartState((seen(active="unknown"),), frozenset(["one.service"])), Wish((), "stopped"))
     assert finding.severity == "ok"
+
+
+def test_the_service_that_this_runs_in() -> None:
+    steward = Steward(Fixed(service("a", pids=(os.getpid(),)), service("b", pids=(os.getppid(),))), force_kill=False)
+    state = steward.look([Spec("a"), Spec("b")], dependents=False, probing=False, defaults=Spec(""))
+    assert [each.own for each in state.seen] == [True, False]
