@@ -45,7 +45,15 @@ class Sight:
 
     @property
     def restarts_seen(self) -> int:
+        if self.last.restarts is None and self.first.main_pid and self.last.main_pid:  # nobody counts them, but it is another process
+            return int(self.first.main_pid != self.last.main_pid)
         return max(0, (self.last.restarts or 0) - (self.first.restarts or 0))
+
+    @property
+    def uncounted(self) -> bool:
+        """Its manager starts it again by itself and does not tell how often, like upstart, and systemd before 235."""
+        unit = self.last
+        return unit.restarts is None and unit.active in _UP and (unit.manager == "upstart" or (unit.manager == "systemd" and unit.id.endswith(".service")))
 
 
 Seen = Union[Tuple[Sight, ...], Missed]
@@ -122,17 +130,27 @@ def _state_findings(wanted: Wanted, sight: Sight, about: str) -> List[Finding]:
     if wanted.state == "active" and unit.sub == "exited" and unit.type not in {"", "oneshot"}:
         text = about + "counts as active, but its processes have ended"
         return [said.bad("exited", "critical", text, **row(sight))]
-    return []
+    return _uncounted_findings(wanted, sight, about)
+
+
+def _uncounted_findings(wanted: Wanted, sight: Sight, about: str) -> List[Finding]:
+    young = wanted.min_uptime is not None and sight.uptime is not None and sight.uptime < wanted.min_uptime
+    if not sight.uncounted or not (young or wanted.max_restarts is not None):
+        return []
+    since = "has been up for only %s; " % show_age(sight.uptime or 0.0) if young else ""
+    text = "%s%s%s does not tell how often it was restarted, so it may flap" % (about, since, sight.last.manager)
+    return [wanted.said.unknown(text, **row(sight))]
 
 
 def _flaps(wanted: Wanted, sight: Sight) -> str:
     """Why it counts as flapping: a service that is started again and again is "active" most of the times that one looks."""
     unit, uptime = sight.last, sight.uptime
-    times = "%d time%s" % (unit.restarts or 0, "" if unit.restarts == 1 else "s")
+    times = "nobody counts how often" if unit.restarts is None else "%d time%s" % (unit.restarts, "" if unit.restarts == 1 else "s")
     if sight.first.restarting or unit.restarting:
-        return "ends as soon as it is started and waits to be started again (restarted %s, last result: %s)" % (times, unit.result or "unknown")
+        many = times if unit.restarts is None else "restarted %s" % times
+        return "ends as soon as it is started and waits to be started again (%s, last result: %s)" % (many, unit.result or "unknown")
     if sight.restarts_seen:
-        return "was restarted while it was watched (%s in all)" % times
+        return "was restarted while it was watched (%s%s)" % (times, "" if unit.restarts is None else " in all")
     if unit.restarts and wanted.min_uptime is not None and uptime is not None and uptime < wanted.min_uptime:
         return "has been up for only %s and was restarted %s" % (show_age(uptime), times)
     if wanted.max_restarts is not None and (unit.restarts or 0) > wanted.max_restarts:

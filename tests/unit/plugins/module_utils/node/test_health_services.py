@@ -132,6 +132,15 @@ def unit(active: str = "active", sub: str = "running", **more: Any) -> Service:
         ({"min_uptime": 60}, [unit(restarts=0, since=199.0)], []),
         ({"max_restarts": 2}, [unit(restarts=3)], [("flapping", "critical")]),
         ({"max_restarts": 3}, [unit(restarts=3)], []),
+        # systemd before 235, and upstart, do not count.
+        ({}, [unit(restarts=None, id="x.service")], []),
+        ({"max_restarts": 3}, [unit(restarts=None, id="x.service")], [("unknown", "warning")]),
+        ({"max_restarts": 3}, [unit(restarts=None, manager="upstart")], [("unknown", "warning")]),
+        ({"max_restarts": 3}, [unit(restarts=None, manager="sysv")], []),
+        ({"max_restarts": 3}, [unit(restarts=None, id="x.timer")], []),
+        ({"max_restarts": 3, "state": "any"}, [unit("inactive", "dead", restarts=None, id="x.service")], []),
+        ({"min_uptime": 60}, [unit(restarts=None, id="x.service", since=190.0)], [("unknown", "warning")]),
+        ({"min_uptime": 60}, [unit(restarts=None, id="x.service")], []),
         ({}, [unit("active", "exited", type="forking")], [("exited", "critical")]),
         ({}, [unit("active", "exited", type="oneshot")], []),
         ({"state": "any"}, [unit("inactive", "dead", result="timeout")], [("killed", "warning")]),
@@ -158,6 +167,14 @@ def test_a_unit_that_was_restarted_between_two_looks_flaps() -> None:
     assert finding.code == "node.unit.flapping"
     assert units.rows(seen)[0]["restarts_seen"] == 1
     assert units.rows(seen)[0]["uptime"] == 0.5
+
+
+def test_a_unit_of_a_manager_that_does_not_count_flaps_when_it_is_another_process() -> None:
+    want = wanted("units", name="x")
+    first, last = unit(restarts=None, main_pid=7), unit(restarts=None, main_pid=8)
+    [finding] = units.judge(want, units.look(want, [first], [last], 200.0))
+    assert (finding.code, finding.summary) == ("node.unit.flapping", "x: was restarted while it was watched (nobody counts how often)")
+    assert units.judge(want, units.look(want, [first], [first], 200.0)) == []
 
 
 def test_a_unit_that_waits_for_its_restart_at_either_look_flaps() -> None:
