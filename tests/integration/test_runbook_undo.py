@@ -158,7 +158,7 @@ def test_a_fix_that_this_version_cannot_undo(node: Node) -> None:
     runs = Path(node.journal_dir) / "runs"
     text = (runs / f"{run['undo_id']}.jsonl").read_text(encoding="ascii").replace("fits_queue_reset", "talus_unlock")
     (runs / f"{other}.jsonl").write_text(text, encoding="ascii")
-    node.failed(node.undo(other), "runs of talus_unlock cannot be undone by this version; it undoes: fits_enqueue, fits_queue_reset")
+    node.failed(node.undo(other), "runs of talus_unlock cannot be undone by this version; it undoes: fits_enqueue, fits_permissions, fits_queue_reset")
 
 
 def test_another_database(node: Node, databases: Databases) -> None:
