@@ -355,6 +355,18 @@ def test_of_two_copies_only_the_one_that_counts_is_queued(play: Callable[..., Pl
     assert rows(here) == []
 
 
+def test_the_flow_mends_the_queue_and_sees_that_it_moves(play: Callable[..., Player]) -> None:
+    here = play("C", work=0.1)
+    a_host_to_look_at(here)
+    workers_by_command(here, 1)
+    here.site.faults.failed("ingest", "failed.fits")
+    here.site.faults.pending("ingest", "waits.fits")
+    run = here.play("fits_ingest", fits_repair="true")
+    assert run.rc == 0, run.output
+    assert "Be sure that the queue moves" in run.output
+    assert [change["subject"] for change in run.changes] != []
+
+
 def test_lists_may_be_given_as_text(play: Callable[..., Player]) -> None:
     here = play("C")
     a_host_to_look_at(here)
