@@ -584,6 +584,8 @@ def test_bad_input(options: dict[str, Any], words: list[str]) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 def test_another_user_says_what_they_could_not_see(tmp_path: Path) -> None:
     """As nobody, in a process of its own; what belongs to others is not known, and never counts as well."""
+    closed = tmp_path / "closed"
+    closed.mkdir(0o700)
     with socket.socket() as tcp:
         tcp.bind(("127.0.0.1", 0))
         tcp.listen()
@@ -591,13 +593,14 @@ def test_another_user_says_what_they_could_not_see(tmp_path: Path) -> None:
             "sockets": [{"port": tcp.getsockname()[1], "program": "python3", "code": "a"}, {"port": tcp.getsockname()[1], "code": "b"}],
             "paths": [{"path": "/", "deleted_open": "1P", "code": "c"}, {"path": "/", "readable_by": "root", "code": "d"}],
             "processes": [{"title": ".*", "owner": "root", "code": "e"}],
+            "logs": [{"path": str(closed / "a.log"), "optional": True, "code": "f"}],
         }
         child = os.fork()
         if not child:
             _as_nobody(options, tmp_path / "result")
         os.waitpid(child, 0)
     result = json.loads((tmp_path / "result").read_text(encoding="utf-8"))
-    assert codes(result) == {"a.unknown": "warning", "c.unknown": "warning", "d.unknown": "warning", "node.process.ok": "ok"}
+    assert codes(result) == {"a.unknown": "warning", "c.unknown": "warning", "d.unknown": "warning", "f.unknown": "warning", "node.process.ok": "ok"}
     assert result["evidence"]["user"] == "nobody"
     assert result["evidence"]["not_seen"]
 

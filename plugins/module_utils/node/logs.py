@@ -128,13 +128,24 @@ def parse(options: Options, runbook_file: Optional[str]) -> Wanted:
 def files(wanted: Wanted) -> List[str]:
     """The logs that the path stands for: those of the directory, not of any below it."""
     directory, name = os.path.split(wanted.path)
-    if not _SPECIAL.search(name) or os.path.exists(wanted.path):
-        return [wanted.path] if os.path.exists(wanted.path) else []
+    if _there(wanted.path):
+        return [wanted.path]
+    if not _SPECIAL.search(name):
+        return []
     try:
         names = sorted(each for each in os.listdir(directory) if fnmatch.fnmatchcase(each, name))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     return [os.path.join(directory, each) for each in names]
+
+
+def _there(path: str) -> bool:
+    """OSError where that cannot be told, as below a directory that one may not enter."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def look(wanted: Wanted) -> Seen:
