@@ -464,8 +464,16 @@ from ..module_utils.procedure.argspec import GUARDS
 from ..module_utils.procedure.module import run_fix
 
 
+class Module(AnsibleModule):
+    """Ansible writes its arguments to the log of the node before anybody else sees them."""
+
+    def _log_invocation(self) -> None:
+        self.no_log_values.update(secrets(self.params))
+        super()._log_invocation()
+
+
 def main() -> None:
-    module = AnsibleModule(supports_check_mode=True, **OPTIONS.merge(GUARDS).to_kwargs())
+    module = Module(supports_check_mode=True, **OPTIONS.merge(GUARDS).to_kwargs())
     module.no_log_values.update(secrets(module.params))
     run_fix(module, ServiceRestart, (ServiceError,))
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.services import services
 from ansible_collections.fieldops.runbooks.plugins.module_utils.node.restart_act import Steward
@@ -233,8 +234,10 @@ class Answers(BaseHTTPRequestHandler):
         """Nothing is logged."""
 
 
-def test_a_probe_with_a_secret(node: Node) -> None:
-    """Which is neither shown, nor kept."""
+def test_a_probe_with_a_secret(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is neither shown, nor kept, nor written to the log of the node."""
+    logged: list[Any] = []
+    monkeypatch.setattr(AnsibleModule, "log", lambda _module, *told, **more: logged.append((told, more)))
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -248,6 +251,7 @@ def test_a_probe_with_a_secret(node: Node) -> None:
         result = json.loads(output.getvalue())
         assert result["changed"] and "invocation" in result
         assert "swordfish" not in output.getvalue()
+        assert "secret_headers" in str(logged) and "swordfish" not in str(logged)
         kept = [path.read_text(encoding="utf-8", errors="replace") for path in Path(node.journal_dir).rglob("*") if path.is_file()]
         assert len(kept) > 1 and not any("swordfish" in text for text in kept)
         wrong = {**http, "secret_headers": {"Authorization": "Bearer herring"}}
