@@ -334,6 +334,11 @@ files:
           description: What it does, or who to call.
           type: str
           sample: mend what the error names, then put the row back in line
+        hosts:
+          description: Groups of the inventory that the playbook is to be run on, where that is not this host.
+          returned: when it is to be run elsewhere
+          type: str
+          sample: archive_servers
     unknown:
       description: What could not be found out, each in one sentence. The verdict does not rest on it, unless it is V(unknown).
       type: list

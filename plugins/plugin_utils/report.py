@@ -271,10 +271,11 @@ def gather_remedies(findings: Sequence[Dict[str, Any]], inventory: Sequence[str]
 
 def _want(wanted: Dict[Tuple[Any, ...], Dict[str, Any]], group: Dict[str, Any], entry: Mapping[str, Any]) -> None:
     playbook, variables, text = (entry["remedy"][name] for name in ("playbook", "vars", "text"))
-    key = (playbook, repr(sorted(variables.items()))) if playbook else (None, text)
+    elsewhere = entry["remedy"].get("hosts", "") if playbook else ""
+    key = (playbook, repr(sorted(variables.items())), elsewhere) if playbook else (None, text)
     new = {"playbook": playbook, "vars": variables, "command": None, "texts": [], "runbooks": [], "hosts": {}, "groups": {}}
     remedy = wanted.setdefault(key, new)
-    remedy["hosts"][entry["host"]] = None
+    remedy["hosts"][elsewhere or entry["host"]] = None
     remedy["groups"][id(group)] = group
     _add_few(remedy["texts"], [text] if text else [])
     _add_few(remedy["runbooks"], [entry["runbook"]] if entry["runbook"] else [])

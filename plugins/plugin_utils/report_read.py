@@ -100,7 +100,8 @@ def _finding(raw: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
 def _remedy(raw: Any) -> Optional[Dict[str, Any]]:
     if not isinstance(raw, Mapping) or not (raw.get("playbook") or raw.get("text")):
         return None
-    return {"playbook": _text(raw.get("playbook")) or None, "vars": _mapping(raw.get("vars")), "text": _text(raw.get("text"))}
+    told = {"playbook": _text(raw.get("playbook")) or None, "vars": _mapping(raw.get("vars")), "text": _text(raw.get("text"))}
+    return dict(told, hosts=_text(raw["hosts"])) if raw.get("hosts") else told
 
 
 def _runbook(raw: Any) -> Optional[Dict[str, str]]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Dict
 
 from ..procedure.envelope import Remedy
@@ -12,6 +13,7 @@ from .copyjob import too_new
 from .filestate import DHS, FileState
 
 _PLAYBOOKS = "fieldops.runbooks."
+_FITS, _ARCHIVE = "fits_servers", "archive_servers"
 _HEADINGS = {
     "queueing": "General Considerations",
     "ingest": "General Considerations",
@@ -105,7 +107,7 @@ def copy_job(state: FileState) -> Remedy:
 
 def find(state: FileState) -> Remedy:
     if state.site == "archive":
-        return _play("fits_ingest", "follow it on the FITS servers (--limit fits_servers): it must be ingested there before it can get here", state)
+        return replace(_play("fits_ingest", "follow it on the FITS servers: it must be ingested there before it can get here", state), hosts=_FITS)
     if not state.searched:
         return _play("fits_ingest", "search the whole tree of the storage root for it", state, fits_search=True)
     return Remedy("ask the observers or the staff of the instrument: it was never put where FITS Storage takes files from")
@@ -117,7 +119,7 @@ def from_archive(state: FileState) -> Remedy:
 
 def export(state: FileState) -> Remedy:
     if state.site == "archive":
-        return _play("fits_export", "follow its export on the FITS servers (--limit fits_servers)", state)
+        return replace(_play("fits_export", "follow its export on the FITS servers", state), hosts=_FITS)
     if state.good is None:
         return Remedy("restore the file from a backup, ingest it, and let it be exported: neither this server nor the archive has it")
     text = "queue its export, unless it was exported minutes ago and waits on the archive's ingest queue, which the archive does not tell"
@@ -142,15 +144,16 @@ def watch_export(state: FileState) -> Remedy:
 
 
 def archive_server(state: FileState) -> Remedy:
-    return _play("fits_website", "look after the archive's web server (--limit archive_servers); exports cannot get there either", state)
+    return Remedy("look after the archive's web server; exports cannot get there either", _PLAYBOOKS + "fits_website", hosts=_ARCHIVE)
 
 
 def archive_queue(state: FileState) -> Remedy:
-    return _play("fits_ingest_queue", "look at the archive's ingest queue (--limit archive_servers); a row that failed there holds up every export", state)
+    text = "look at the archive's ingest queue; a row that failed there holds up every export"
+    return replace(_play("fits_ingest_queue", text, state), hosts=_ARCHIVE)
 
 
 def web_server(state: FileState) -> Remedy:
-    return _play("fits_website", "look after the web server", state)
+    return Remedy("look after the web server", _PLAYBOOKS + "fits_website")
 
 
 def remove_stale(state: FileState) -> Remedy:

@@ -115,7 +115,7 @@ def _missing(state: OtState) -> Finding:
     files = [search.name for search in state.searches if search.count == 0 and search.kind == "filename"]
     summary = "%d of %d are not in the archive, so the OT is right: %s" % (len(names), len(state.searches), some(names))
     text = "follow them from the FITS server on: everything is ingested there before it is exported to the archive"
-    remedy = Remedy(text, "fieldops.runbooks.fits_export", {"fits_filename": files}) if files else Remedy(text)
+    remedy = Remedy(text, "fieldops.runbooks.fits_export", {"fits_filename": files}, hosts="fits_servers,archive_servers") if files else Remedy(text)
     return _finding(state, "missing", "critical", summary, {"names": names[:20]}, remedy)
 
 

@@ -27,9 +27,12 @@ class Remedy:
     text: str
     playbook: Optional[str] = None
     vars: Mapping[str, Any] = field(default_factory=dict)
+    hosts: str = ""
+    """Groups of the inventory, where it is not to be run on the host that the finding is of."""
 
     def to_dict(self) -> dict[str, Any]:
-        return {"playbook": self.playbook, "vars": dict(self.vars), "text": self.text}
+        told = {"playbook": self.playbook, "vars": dict(self.vars), "text": self.text}
+        return dict(told, hosts=self.hosts) if self.hosts else told
 
 
 @dataclass(frozen=True)

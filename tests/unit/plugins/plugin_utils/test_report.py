@@ -306,6 +306,14 @@ def test_remedies_are_shared_numbered_and_limited_to_their_hosts() -> None:
     assert (second["command"], second["texts"], second["hosts"]) == (None, ["Call the operator."], ["fits-c"])
 
 
+def test_a_remedy_that_belongs_elsewhere_is_run_there() -> None:
+    remedy = {"playbook": "fieldops.runbooks.fits_website", "vars": {}, "text": "Look after the archive."}
+    report = Report(["hosts.yml"])
+    report.add(origin("fits-a"), {"findings": [finding(remedy=dict(remedy, hosts="archive_servers")), finding("fits.x", "warning", remedy=remedy)]})
+    commands = {each["command"].rpartition(" --limit ")[2] for each in document(report)["remedies"]}
+    assert commands == {"archive_servers", "fits-a"}
+
+
 def test_lists_for_the_same_playbook_and_hosts_are_one_command() -> None:
     def remedy(*conditions: str) -> dict[str, Any]:
         return {"playbook": "p.yml", "vars": {"fits_conditions": list(conditions), "fits_repair": True}, "text": "Repair it."}

@@ -229,13 +229,27 @@ def test_words_for_a_person(state: FileState, words: str) -> None:
         (nowhere(site="archive", website=YES), "fits_export", {"fits_filename": [NAME]}),
         (there(archive=NO), "fits_export", {"fits_enqueue": True, "fits_filename": [NAME]}),
         (nowhere(diskfiles=(CLEARED,), archive=NO), None, {}),
-        (there(archive=SILENT), "fits_website", {"fits_filename": [NAME]}),
+        (there(archive=SILENT), "fits_website", {}),
         (not_yet(in_window=False, passed_over="its name holds tmp"), None, {}),
     ],
 )
 def test_next_steps(state: FileState, playbook: str | None, variables: dict[str, Any]) -> None:
     step = verdict(state).next_step
     assert (step.playbook, dict(step.vars)) == ("fieldops.runbooks.%s" % playbook if playbook else None, variables)
+
+
+@pytest.mark.parametrize(
+    ("state", "hosts"),
+    [
+        (there(archive=SILENT), "archive_servers"),
+        (there(archive=replace(NO, pending_ingest=True)), "archive_servers"),
+        (nowhere(site="archive", website=YES), "fits_servers"),
+        (nowhere(site="archive", website=NO), "fits_servers"),
+        (there(export=rows("failed")), ""),
+    ],
+)
+def test_next_steps_elsewhere(state: FileState, hosts: str) -> None:
+    assert verdict(state).next_step.to_dict().get("hosts", "") == hosts
 
 
 def test_where_the_runbook_speaks_of_it() -> None:
