@@ -581,6 +581,15 @@ def test_bad_input(options: dict[str, Any], words: list[str]) -> None:
     assert "exception" not in result
 
 
+def test_a_name_that_is_no_utf8_is_spelt_out(tmp_path: Path) -> None:
+    """Ansible refuses a result with anything else, and the whole look with it."""
+    with open(os.fsencode(tmp_path) + b"/\xff.log", "wb") as log:
+        log.write(b"ERROR \xfe\n")
+    result = look(logs=[{"path": str(tmp_path / "*.log"), "patterns": [{"name": "error", "regex": "ERROR"}]}])
+    json.dumps(result, ensure_ascii=False).encode("utf-8")
+    assert result["logs"][0]["path"] == str(tmp_path / "\\udcff.log")
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 def test_another_user_says_what_they_could_not_see(tmp_path: Path) -> None:
     """As nobody, in a process of its own; what belongs to others is not known, and never counts as well."""

@@ -34,7 +34,7 @@ def run_info(module: AnsibleModule, factory: Callable[[Mapping[str, Any]], Check
             result = inspect(holder.check)
     except expected as exc:
         _fail(module, str(exc), None, started, **getattr(exc, "detail", {}))
-    module.exit_json(changed=False, **_facts(result, started))
+    module.exit_json(**_legible(dict(_facts(result, started), changed=False)))
 
 
 def run_fix(module: AnsibleModule, factory: Callable[[Mapping[str, Any]], Procedure[Any]], errors: Errors = ()) -> NoReturn:
@@ -55,7 +55,7 @@ def run_fix(module: AnsibleModule, factory: Callable[[Mapping[str, Any]], Proced
         if engine is None or engine.result is None:
             raise
         _fail(module, "unexpected %s: %s" % (type(exc).__name__, exc), engine.result, started, exception=traceback.format_exc())
-    module.exit_json(changed=result.changed, **_facts(result, started), **_plan(module, result))
+    module.exit_json(**_legible(dict(_facts(result, started), **_plan(module, result), changed=result.changed)))
 
 
 def guard_options(params: Mapping[str, Any]) -> GuardOptions:
@@ -120,4 +120,13 @@ def _fail(module: AnsibleModule, message: str, result: Optional[Result], started
         known = dict(_facts(result, started), **_plan(module, result))
         # A refused plan, and one whose changes were rolled back, changed nothing; an undo_id says that there is a way back.
         known["changed"] = any(outcome.done for outcome in result.outcomes)
-    module.fail_json(msg=message, **dict(known, **detail))
+    module.fail_json(**_legible(dict(known, **detail, msg=message)))
+
+
+def _legible(value: Any) -> Any:
+    """Ansible takes nothing but UTF-8, which names of files need not be: what is none is spelt out."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, Mapping):
+        return {_legible(key): _legible(each) for key, each in value.items()}
+    return [_legible(each) for each in value] if isinstance(value, (list, tuple)) else value
