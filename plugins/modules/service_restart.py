@@ -447,7 +447,7 @@ evidence:
   description: Where on the node the state before the change was kept (C(directory), null where none was), and what manages the services.
   returned: always
   type: dict
-  sample: {"directory": "/var/lib/fieldops/runbooks/evidence/20260131T235959-4711", "manager": "systemd"}
+  sample: {"directory": "/var/lib/fieldops/runbooks/evidence/20260131T235959-471100815", "manager": "systemd"}
 elapsed:
   description: Seconds that the module took on the node.
   returned: always

@@ -186,7 +186,7 @@ def test_the_same_program_in_a_container_is_another_service(node: Node, tmp_path
         stopped = node.ok(wanted, state="stopped", force_kill=True, stop_timeout=5)
         assert stopped["changed"] and "killed" not in stopped["changes"][0]["note"]
         assert inside.poll() is None and children.read_text(encoding="ascii").strip()
-        assert node.ok(wanted, state="started", evidence=False)["services"][0]["healthy"]
+        assert node.ok(wanted, state="started")["services"][0]["healthy"]
     finally:
         inside.kill()
         inside.communicate()

@@ -44,7 +44,8 @@ def keep(journal: str, seen: Sequence[Seen], log_files: Sequence[str]) -> str:
     reason = unsafe(place)
     if reason:
         raise JournalError("evidence cannot be kept: %s. Nothing was changed. Pass evidence: false to do without." % reason)
-    directory = os.path.join(place, "%s-%d" % (time.strftime("%Y%m%dT%H%M%S", time.gmtime()), os.getpid()))
+    seconds, rest = divmod(time.time_ns(), 10**9)  # a second may see several runs
+    directory = os.path.join(place, "%s-%09d" % (time.strftime("%Y%m%dT%H%M%S", time.gmtime(seconds)), rest))
     try:
         make_directories(place)
         _prune(place)
