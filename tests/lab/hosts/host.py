@@ -18,6 +18,7 @@ from lab.hosts.runs import Run
 
 HOST_LABEL = "fieldops.lab.host"
 BOOT_TIMEOUT = 90.0
+PORT_TRIES = 20
 STOP_TIMEOUT = 60
 SSH_USER = "ops"
 # Systemd needs most capabilities and the control groups; a machine that lacks SYS_RESOURCE itself could not give it.
@@ -48,8 +49,8 @@ class Host:
         placed = [f"--network={network}", *([f"--network-alias={self.name}"] if network != "none" else [])]
         labels = [f"--label={self._run.label}", f"--label={HOST_LABEL}={self.name}"]
         names = [f"--name={self.container}", f"--hostname={self.name}"]
-        self._engine.docker("run", "--detach", *names, *labels, *placed, *published, *SYSTEMD, *options, image)
-        return self.wait_booted()
+        self._engine.docker("create", *names, *labels, *placed, *published, *SYSTEMD, *options, image)
+        return self.start()
 
     def wait_booted(self) -> Host:
         """Wait until systemd says that it is done."""
@@ -78,8 +79,17 @@ class Host:
         self._engine.docker("stop", "--time", str(STOP_TIMEOUT), self.container, timeout=STOP_TIMEOUT + 60)
 
     def start(self) -> Host:
-        """Boot again after `halt()`, or after the host crashed."""
-        self._engine.docker("start", self.container)
+        """Boot, also again after `halt()`, or after the host crashed.
+
+        An engine knows which ports it gave away, and not which another engine or program has: it takes the next one when it is asked again.
+        """
+        for again in range(PORT_TRIES, -1, -1):
+            try:
+                self._engine.docker("start", self.container)
+                break
+            except LabError as error:
+                if not again or "address already in use" not in str(error):
+                    raise
         return self.wait_booted()
 
     def crash(self) -> None:
