@@ -52,6 +52,20 @@ def test_ingest_does_not_run(operator: Operator, fits: FitsHost) -> None:
 
 
 @pytest.mark.step("F15")
+def test_a_unit_that_was_disabled_is_not_started(operator: Operator, fits_a: FitsHost) -> None:
+    """Somebody took the second ingest service out on purpose; only the first one, which is down, is started."""
+    second = fits_a.unit("ingest", 2)
+    fits_a.systemctl("stop", ALL)
+    fits_a.systemctl("disable", second)
+    try:
+        mended = operator.play(PLAYBOOK, fits_a, fits_repair=True, **QUICK)
+    finally:
+        fits_a.systemctl("enable", second)
+    assert [change["subject"] for change in mended.changes] == [f"service:{fits_a.unit('ingest')}"]
+    assert not fits_a.host.active(second)
+
+
+@pytest.mark.step("F15")
 def test_a_lock_file_names_another_process(operator: Operator, fits_c: FitsHost) -> None:
     """The unit is "active" for a moment every ten seconds. A restart does not help, and says so."""
     pid = fits_c.stale_lock("ingest")

@@ -37,6 +37,13 @@ def test_a_host_that_cannot_be_reached_is_for_it(operator: Operator, fits_c: Fit
     assert "call IT" in str(run.report["remedies"])
 
 
+@pytest.mark.step("F1")
+def test_the_site_is_asked_from_outside_as_well(operator: Operator, fits_c: FitsHost) -> None:
+    """Also where the host itself is not reached by ssh."""
+    run = operator.play(PLAYBOOK, fits_c, fits_public_url="https://127.0.0.1:9/")
+    assert run.standing == {"fits.website.outside.refused"}
+
+
 @pytest.mark.step("F2", "F3", "F25")
 def test_the_web_server_is_down(operator: Operator, fits: FitsHost) -> None:
     fits.systemctl("stop", fits.web_unit)
