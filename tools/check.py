@@ -13,12 +13,10 @@ import dataclasses
 import io
 import os
 import re
-import shutil
 import sys
 import time
 import traceback
 import warnings
-import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -27,9 +25,8 @@ import project
 from coverage.exceptions import CoverageWarning
 from leftovers import end_leftovers
 from shell import Outcome, Shell, clean_copy, plain, temporary
+from suites import COVERED, LOGS, Suite, alone, pytest
 
-LOGS = project.CACHE / "logs"
-COVERED = project.CACHE / "coverage"
 PLUGINS = project.ROOT / "plugins"
 ENOUGH_COVERAGE = 90.0
 TAIL = 60
@@ -101,22 +98,6 @@ def hosts(shell: Shell) -> Outcome:
         return Outcome(False, 0, f"no laboratory: {(output.splitlines() or ['?'])[0]}")
     # They mostly wait; and what runs on a host is not measured from here.
     return pytest(shell, "hosts", ["tests/hosts", "--numprocesses=2", "--dist=loadfile"], measured=False)
-
-
-def pytest(shell: Shell, name: str, arguments: list[str], measured: bool = True) -> Outcome:
-    """Run pytest; when measured, child processes and modules that Ansible shipped are as well."""
-    shutil.rmtree(COVERED / name, ignore_errors=True)
-    (COVERED / name).mkdir(parents=True)
-    program = ["coverage", "run", "-m", "pytest"] if measured else ["python", "-m", "pytest"]
-    results = LOGS / f"{name}.xml"
-    results.unlink(missing_ok=True)
-    ok, _output = shell.run(*program, "--durations=10", *arguments, f"--junitxml={results}", COVERAGE_FILE=str(COVERED / name / "data"))
-    if not results.exists():
-        return Outcome(False, 0, "pytest did not get to its end")
-    suites = list(ET.parse(results).iter("testsuite"))  # noqa: S314  our own file
-    tests, bad, skipped = (sum(int(suite.get(key, 0)) for suite in suites for key in keys) for keys in (("tests",), ("failures", "errors"), ("skipped",)))
-    notes = [f"{number} {word}" for number, word in ((bad, "failed"), (skipped, "skipped")) if number]
-    return Outcome(ok and tests > skipped, tests, ", ".join(notes))
 
 
 def covered(shell: Shell) -> Outcome:
@@ -199,10 +180,13 @@ def main() -> None:
     with ThreadPoolExecutor(len(LANES)) as pool:
         lanes = pool.map(lambda lane: {name: run_stage(name, live) for name in lane if name in wanted}, LANES)
         outcomes = {name: outcome for lane in lanes for name, outcome in lane.items()}
+    outcomes = {name: alone(name, outcome) for name, outcome in outcomes.items()}
     print(f"\n{'stage':<13}{'result':<9}{'checks':>7}{'seconds':>9}")
     for name in (name for name in STAGES if name in outcomes):
         outcome = outcomes[name]
         print(f"{name:<13}{outcome.word:<9}{outcome.count:>7,}{outcome.seconds:>9.1f}  {outcome.note}".rstrip())
+        if isinstance(outcome, Suite):
+            print("".join(f"{'':<13}failed: {test}\n" for test in outcome.failed), end="")
     sys.exit(any(outcome.ok is False for outcome in outcomes.values()))
 
 
