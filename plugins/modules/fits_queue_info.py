@@ -238,7 +238,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils.connect.postgres import PostgresError
 from ..module_utils.fits.argspec import POSTGRES, WORKERS
 from ..module_utils.fits.errors import FitsError
-from ..module_utils.fits.procedures import QueueInfo
+from ..module_utils.fits.queue_info import QueueInfo
 from ..module_utils.fits.tables import QUEUES
 from ..module_utils.procedure.argspec import ArgumentSpec
 from ..module_utils.procedure.module import run_info

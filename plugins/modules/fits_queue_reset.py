@@ -227,8 +227,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils.connect.postgres import PostgresError
 from ..module_utils.fits.argspec import POSTGRES, WORKERS
 from ..module_utils.fits.errors import FitsError
-from ..module_utils.fits.procedures import QueueReset
 from ..module_utils.fits.queue import REPAIRS
+from ..module_utils.fits.queue_reset import QueueReset
 from ..module_utils.fits.tables import QUEUES
 from ..module_utils.procedure.argspec import GUARDS, ArgumentSpec
 from ..module_utils.procedure.module import run_fix

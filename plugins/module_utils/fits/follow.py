@@ -24,8 +24,8 @@ from .fitsfile import Validity, check
 from .looking import Look
 from .observe import FitsHost
 from .queue import Judged, QueueState, judge
+from .reading import spellings
 from .records import Records
-from .rows import spellings
 from .tables import Schema
 from .treesearch import Limits, to_dict
 from .verdict import diagnose_file, needs_archive, needs_website, verdict

@@ -12,7 +12,7 @@ from ..connect.command import Account
 from ..connect.tree import Outcome
 from .enqueue import stem
 from .filestate import DHS, STORAGE, VISITOR, FileState, Place
-from .rows import spellings
+from .reading import spellings
 from .treesearch import Limits, search_storage
 from .whereabouts import Area, can_try, directories, try_reading
 

@@ -13,7 +13,7 @@ from ..connect.clock import local_timezone
 from ..connect.postgres import Client, Postgres
 from .errors import FitsError
 from .queue import QueueState, judge
-from .rows import QueueReader
+from .reading import QueueReader
 from .tables import Schema, Table, read_schema
 from .workers import Places, Workers, gather, last_lines, live_workers
 
@@ -141,3 +141,10 @@ def unknown_clients(clients: Sequence[Client]) -> List[str]:
         return []
     where = sorted({client.address or "an address that this database user may not see" for client in strangers})
     return ["%d sessions on the database may be workers on other hosts: from %s" % (len(strangers), ", ".join(where))]
+
+
+def seconds(name: str, value: float) -> float:
+    """An option that is a time to wait, within reason."""
+    if not 0 <= value <= 600:
+        raise FitsError("%s must be 0 to 600 seconds, not %s" % (name, value))
+    return value

@@ -10,7 +10,7 @@ from typing import Dict, List, Sequence, Tuple
 
 from ..connect.postgres import Postgres
 from .filestate import DiskFile, Header
-from .rows import queue_errors
+from .reading import queue_errors
 from .tables import Schema
 
 ROWS_SHOWN = 20

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible.module_utils.basic import env_fallback
+from ansible.module_utils.common.parameters import env_fallback
 
 from ..connect.docker import DEFAULT_HOST
 from ..procedure.argspec import ArgumentSpec

@@ -10,8 +10,9 @@ import pytest
 from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.postgres import Client
 from ansible_collections.fieldops.runbooks.plugins.module_utils.fits.findings import diagnose_queue, diagnose_watched, queue_facts
 from ansible_collections.fieldops.runbooks.plugins.module_utils.fits.observe import unknown_clients
-from ansible_collections.fieldops.runbooks.plugins.module_utils.fits.procedures import live_guard, moves
 from ansible_collections.fieldops.runbooks.plugins.module_utils.fits.queue import judge
+from ansible_collections.fieldops.runbooks.plugins.module_utils.fits.queue_info import moves
+from ansible_collections.fieldops.runbooks.plugins.module_utils.fits.queue_reset import live_guard
 from ansible_collections.fieldops.runbooks.plugins.module_utils.fits.workers import LockFile, LogLine, Workers
 
 from . import builders as b
