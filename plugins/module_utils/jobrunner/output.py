@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, Iterator, List, Mapping, Sequence
+from typing import Any, Iterator, List, Mapping, Sequence
 
 from ..procedure.check import Procedure
 from ..procedure.envelope import Change, Finding, Image, Outcome
 from ..procedure.errors import Refusal
 from .errors import JobRunnerError
-from .manifest import read_manifest, set_entry
+from .manifest import read_manifest
+from .output_act import carry_out
 from .output_findings import diagnose, told
 from .output_jobs import producers_of
 from .output_look import observe
@@ -142,26 +143,3 @@ def guards(state: OutputState, plan: Sequence[Change]) -> List[Refusal]:
         reason = "%s cannot be used: %s." % (state.wanted.quarantine, state.quarantine_trouble)
         refusals.append(Refusal("quarantine", reason, "mend that, or pass another quarantine_dir."))
     return refusals
-
-
-# -- carrying it out -----------------------------------------------------------------------------------------------------
-
-
-def carry_out(quarantine: Quarantine, change: Change) -> Outcome:
-    before, after = change.before or {}, change.after or {}
-    try:
-        if "entry" in before:
-            note = set_entry(before["root"], before["workspace"], before["file"], before["entry"], after["entry"])
-        elif change.after is None:
-            note = quarantine.purge(before["root"], before["path"], _name_now(quarantine, before, change.token))
-        else:
-            note = quarantine.take(before["root"], before["path"], tuple(change.token), os.path.basename(after["quarantine"]))
-    except OSError as exc:
-        raise JobRunnerError("%s: %s cannot be done: %s" % (change.subject, change.action.replace("_", " "), exc.strerror)) from exc
-    return Outcome(not note, note)
-
-
-def _name_now(quarantine: Quarantine, before: Mapping[str, Any], name: str) -> str:
-    """A copy that a killed run left unfinished gets its name when it counts; it is deleted under whichever it has."""
-    names: Dict[str, str] = {os.path.basename(copy.path): copy.name for copy in quarantine.copies(before["root"], before["path"], present=False)}
-    return names.get(os.path.basename(before["quarantine"]), name)

@@ -14,7 +14,7 @@ from ..procedure.errors import Refusal
 from ..procedure.undo import Store
 from .errors import JobRunnerError
 from .manifest import read_manifest
-from .output import carry_out
+from .output_act import carry_out
 from .output_look import look
 from .output_quarantine import Quarantine
 
