@@ -143,8 +143,8 @@ def test_an_archive_that_does_not_answer_as_it_should(archive: Archive, mode: st
     archive.serve(archive.certificate())
     archive.host.web(mode)
     started = time.monotonic()
-    result = archive.info(filename=[f"N20190803S000{n}.fits" for n in range(5)], timeout=1)
-    assert time.monotonic() - started < 6
+    result = archive.info(filename=[f"N20190803S000{n}.fits" for n in range(5)], timeout=4)
+    assert time.monotonic() - started < 15  # five names one after the other would be 20
     assert result["verdict"] == "archive_down"
     assert words in result["findings"][0]["summary"]
     assert result["certificate"]["trusted"] is True
