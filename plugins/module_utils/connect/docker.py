@@ -9,11 +9,16 @@ no error but an answer; an engine that is away is one, since nothing is known th
 
 from __future__ import annotations
 
+import calendar
+import re
+import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 _NOT_RUNNING = 409
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?Z")
 
 
 class DockerError(Exception):
@@ -22,6 +27,15 @@ class DockerError(Exception):
 
 class EngineAway(DockerError):
     """No engine answers: nothing is known of any container."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What one container uses. ``cpus`` is in processors: 1.5 is one and a half of them; memory in bytes, without what is only cache."""
+
+    cpus: float
+    memory: int
+    limit: Optional[int]
 
 
 class Docker:
@@ -52,7 +66,7 @@ class Docker:
 
     def inspect(self, name: str) -> Optional[Dict[str, Any]]:
         """One container by its whole name or id; None when there is none."""
-        found: Optional[Dict[str, Any]] = self._maybe("inspect container %s" % name, lambda: self.api.inspect_container(name))
+        found: Optional[Dict[str, Any]] = self.maybe("inspect container %s" % name, lambda: self.api.inspect_container(name))
         return found
 
     def volumes(self, filters: Optional[Mapping[str, Any]] = None) -> List[Dict[str, Any]]:
@@ -61,29 +75,79 @@ class Docker:
             return found
 
     def volume(self, name: str) -> Optional[Dict[str, Any]]:
-        found: Optional[Dict[str, Any]] = self._maybe("inspect volume %s" % name, lambda: self.api.inspect_volume(name))
+        found: Optional[Dict[str, Any]] = self.maybe("inspect volume %s" % name, lambda: self.api.inspect_volume(name))
         return found
 
     def kill(self, name: str) -> bool:
         """Whether a running container was killed; False when it had ended or is not there."""
         with self.errors("kill container %s" % name):
-            return self._told(lambda: self.api.kill(name), (404, _NOT_RUNNING))
+            return self.told(lambda: self.api.kill(name), (404, _NOT_RUNNING))
 
     def remove(self, name: str) -> bool:
         """Remove a container, running or not; False when there was none."""
         with self.errors("remove container %s" % name):
-            return self._told(lambda: self.api.remove_container(name, force=True), (404,))
+            return self.told(lambda: self.api.remove_container(name, force=True), (404,))
 
     def remove_volume(self, name: str) -> bool:
         """Remove a volume that no container uses; False when there was none."""
         with self.errors("remove volume %s" % name):
-            return self._told(lambda: self.api.remove_volume(name), (404,))
+            return self.told(lambda: self.api.remove_volume(name), (404,))
 
     def logs(self, name: str, tail: int = 1000, since: Optional[float] = None, timestamps: bool = True) -> bytes:
-        """Both streams of a container, from the end."""
+        """Both streams of a container, the last ``tail`` lines, in the order in which they came. ``since`` is cut to whole seconds."""
         with self.errors("read the log of container %s" % name):
-            text: bytes = self.api.logs(name, stdout=True, stderr=True, timestamps=timestamps, tail=tail, since=since)
+            whole = int(since) if since else None  # older libraries take no fractions
+            text: bytes = self.api.logs(name, stdout=True, stderr=True, timestamps=timestamps, tail=tail, since=whole)
             return text
+
+    def usage(self, names: Sequence[str], interval: float = 1.0) -> Dict[str, Usage]:
+        """Processor and memory of running containers; two short looks, ``interval`` seconds apart, for all of them together.
+
+        One that ends meanwhile is left out.
+        """
+        first = {name: self._stats(name) for name in names}
+        if any(first.values()):
+            time.sleep(interval)
+        pairs = ((name, seen, self._stats(name)) for name, seen in first.items() if seen)
+        used = ((name, usage_between(seen, now)) for name, seen, now in pairs if now)
+        return {name: usage for name, usage in used if usage is not None}
+
+    def _stats(self, name: str) -> Optional[Mapping[str, Any]]:
+        found: Optional[Mapping[str, Any]] = self.maybe("measure container %s" % name, lambda: self._one_shot(name))
+        return found
+
+    def _one_shot(self, name: str) -> Any:
+        """Without waiting for a second measurement, where library (5) and engine (20.10) can do that."""
+        _docker, errors = _library()
+        try:
+            return self.api.stats(name, stream=False, one_shot=True)
+        except (TypeError, errors.InvalidVersion):
+            return self.api.stats(name, stream=False)
+
+    def start(self, name: str, config: Mapping[str, Any]) -> str:
+        """Create a container from the engine's own kind of configuration (``POST /containers/create``) and start it; its id.
+
+        One that cannot be started is removed again.
+        """
+        with self.errors("create container %s" % name):
+            created = self.api.create_container_from_config(dict(config), name)
+            try:
+                self.api.start(created["Id"])
+            except Exception:
+                self.told(lambda: self.api.remove_container(created["Id"], force=True), (404,))
+                raise
+        return str(created["Id"])
+
+    def written(self, name: str) -> List[str]:
+        """Paths that a container wrote outside its volumes."""
+        with self.errors("see what container %s wrote" % name):
+            return sorted(row["Path"] for row in self.api.diff(name) or [])
+
+    def info(self) -> Dict[str, Any]:
+        """The engine: version, root directory, storage driver, what it warns of."""
+        with self.errors("describe itself"):
+            found: Dict[str, Any] = self.api.info()
+            return found
 
     def version(self) -> Dict[str, Any]:
         with self.errors("ask for its version"):
@@ -95,7 +159,8 @@ class Docker:
         with self.errors("connect"):
             return docker.APIClient(base_url=self.docker_host, version="auto", timeout=self.timeout)
 
-    def _maybe(self, what: str, ask: Any) -> Any:
+    def maybe(self, what: str, ask: Any) -> Any:
+        """An answer, or None where the engine says that there is no such thing."""
         _docker, errors = _library()
         with self.errors(what):
             try:
@@ -104,7 +169,8 @@ class Docker:
                 return None
 
     @staticmethod
-    def _told(do: Any, fine: Sequence[int]) -> bool:
+    def told(do: Any, fine: Sequence[int]) -> bool:
+        """Whether something was done; False where the engine refused with one of these codes, since there was nothing to do."""
         _docker, errors = _library()
         try:
             do()
@@ -126,6 +192,27 @@ class Docker:
             raise DockerError("the engine at %s refused to %s: %s" % (self.docker_host, what, exc.explanation or exc)) from exc
         except (requests.exceptions.RequestException, errors.DockerException, OSError) as exc:
             raise EngineAway("no engine answers at %s (asked to %s): %s" % (self.docker_host, what, _reason(exc))) from exc
+
+
+def usage_between(first: Mapping[str, Any], second: Mapping[str, Any]) -> Optional[Usage]:
+    """From two answers of ``GET /containers/ID/stats``; None for a container that does not run."""
+    memory = second.get("memory_stats") or {}
+    used = [(stats.get("cpu_stats") or {}).get("cpu_usage", {}).get("total_usage") for stats in (first, second)]
+    then, now = (timestamp(str(stats.get("read", ""))) for stats in (first, second))
+    if "usage" not in memory or None in used or then is None or now is None or now <= then:
+        return None
+    parts = memory.get("stats") or {}
+    cache = parts.get("inactive_file", parts.get("total_inactive_file", 0))  # control groups of version 2, and of 1
+    cpus = max(0, used[1] - used[0]) / 1e9 / (now - then)
+    return Usage(round(cpus, 3), max(0, memory["usage"] - cache), memory.get("limit"))
+
+
+def timestamp(text: str) -> Optional[float]:
+    """Seconds since the epoch from a time as Docker writes it, with nanoseconds and in UTC; None where it says never, or nothing."""
+    match = _TIME.match(text)
+    if match is None or text.startswith("0001-"):
+        return None
+    return calendar.timegm(time.strptime(match.group(1), "%Y-%m-%dT%H:%M:%S")) + float(match.group(2) or 0)
 
 
 def _library() -> Tuple[Any, Any]:

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from ..connect.docker import Docker
+from ..connect.docker import Docker, timestamp
 from .names import ID, container_name, job_of_container, job_of_manager, job_of_volume, manager_name, volume_name
-
-LABEL = "job-runner"
 
 
 @dataclass(frozen=True)
@@ -59,15 +57,19 @@ class Objects:
 
 def all_objects(docker: Docker, high: str) -> Dict[str, Objects]:
     """Objects of every job that has any, by job id."""
+    return objects_in([container_of(listed) for listed in docker.containers()], docker.volumes(), high)
+
+
+def objects_in(containers: Sequence[Container], volumes: Sequence[Mapping[str, Any]], high: str) -> Dict[str, Objects]:
+    """The same from lists that are there already. By their exact names: a container that lost its labels is taken for the job's by upstream too."""
     found: Dict[str, Objects] = {}
-    for listed in docker.containers({"label": LABEL}):
-        container = container_of(listed)
+    for container in containers:
         job, managed = job_of_container(container.name), job_of_manager(container.name)
         if job:
             found[job] = replace(found.get(job, Objects(job)), container=container)
         elif managed:
             found[managed] = replace(found.get(managed, Objects(managed)), manager=container)
-    for name in (volume["Name"] for volume in docker.volumes({"label": LABEL})):
+    for name in (volume["Name"] for volume in volumes):
         job = job_of_volume(name)
         if job:
             found[job] = replace(found.get(job, Objects(job)), volume=name)
@@ -108,9 +110,10 @@ def container_of(listed: Mapping[str, Any]) -> Container:
 
 
 def inspected(container: Mapping[str, Any]) -> Container:
-    """From ``GET /containers/ID/json``, whose creation time is text and left out."""
+    """From ``GET /containers/ID/json``."""
     state, config = container["State"], container["Config"]
-    return Container(container["Id"], container["Name"].lstrip("/"), state["Status"], _status(state), dict(config["Labels"] or {}), config["Image"], 0)
+    created = int(timestamp(str(container.get("Created", ""))) or 0)
+    return Container(container["Id"], container["Name"].lstrip("/"), state["Status"], _status(state), dict(config["Labels"] or {}), config["Image"], created)
 
 
 def _status(state: Mapping[str, Any]) -> str:
