@@ -366,7 +366,7 @@ def test_an_archive_that_gives_no_answer(modern: Host, archive: Archive, mode: s
     archive.mode = mode
     started = time.monotonic()
     result = modern.follow(*map(name_of, range(20)), archive_url=archive.url, http_timeout=1)
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 15  # one after the other they would take 20
     assert result["verdicts"] == {"archive_unreachable": 20}
     assert error in result["files"][0]["archive"]["error"]
 
