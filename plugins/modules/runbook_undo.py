@@ -185,25 +185,28 @@ elapsed:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.connect.docker import DockerError
 from ..module_utils.connect.postgres import OPTIONS as POSTGRES_OPTIONS
 from ..module_utils.connect.postgres import PostgresError
 from ..module_utils.connect.service import ServiceError
+from ..module_utils.connect.sqlite import SqliteError
 from ..module_utils.fits.errors import FitsError
 from ..module_utils.fits.undo import STORES as FITS_STORES
 from ..module_utils.jobrunner.errors import JobRunnerError
 from ..module_utils.jobrunner.output_undo import STORES as OUTPUT_STORES
+from ..module_utils.jobrunner.undo import STORES as JOB_STORES
 from ..module_utils.node.restart_undo import STORES as RESTART_STORES
 from ..module_utils.procedure.argspec import GUARDS, ArgumentSpec
 from ..module_utils.procedure.module import run_fix
 from ..module_utils.procedure.undo import undo_factory
 
 OPTIONS = ArgumentSpec({"undo_id": {"type": "str", "required": True}, "changes": {"type": "list", "elements": "int", "default": []}})
-STORES = dict(FITS_STORES, **RESTART_STORES, **OUTPUT_STORES)
+STORES = dict(FITS_STORES, **RESTART_STORES, **OUTPUT_STORES, **JOB_STORES)
 
 
 def main() -> None:
     module = AnsibleModule(supports_check_mode=True, **OPTIONS.merge(ArgumentSpec(dict(POSTGRES_OPTIONS)), GUARDS).to_kwargs())
-    run_fix(module, undo_factory(STORES), (PostgresError, FitsError, ServiceError, JobRunnerError))
+    run_fix(module, undo_factory(STORES), (PostgresError, FitsError, ServiceError, JobRunnerError, SqliteError, DockerError))
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ _COLUMNS = (
 )
 COLUMNS = {2: _COLUMNS, 3: (*_COLUMNS, "requires_db")}
 """Columns of ``job`` by ``user_version``."""
-_FLAGS = ("id", "value", "timestamp")
+FLAG_COLUMNS = ("id", "value", "timestamp")
 _ACCEPTED = "user_version 2 (from 2024-01) and 3 (from 2024-02) with the tables job(id) and flags(id)"
 _LAYOUT = """
 SELECT (SELECT user_version FROM pragma_user_version) AS version, m.name AS name, c.name AS column_name
@@ -101,7 +101,7 @@ def read_layout(database: Database) -> Layout:
 
 
 def _same_columns(path: str, version: int, tables: Dict[str, List[str]]) -> None:
-    for table, wanted in (("job", COLUMNS[version]), ("flags", _FLAGS)):
+    for table, wanted in (("job", COLUMNS[version]), ("flags", FLAG_COLUMNS)):
         there = tables.get(table, [])
         if sorted(there) != sorted(wanted):
             odd = sorted(set(there) ^ set(wanted))
@@ -133,8 +133,8 @@ def flags(database: Database) -> Dict[str, Dict[str, Any]]:
 
 
 def likenesses(database: Database, text: str, limit: int = 20) -> List[str]:
-    """Ids that a fragment would match in upstream's own commands, newest first, for an error that says so."""
-    rows = database.query("SELECT id FROM job WHERE instr(id, ?) ORDER BY created_at DESC, id LIMIT ?", [text.lower(), limit])
+    """Ids that a fragment would match in upstream's own commands, newest first, for an error that says so. Their wildcards count, as they do there."""
+    rows = database.query("SELECT id FROM job WHERE id LIKE ? ORDER BY created_at DESC, id LIMIT ?", ["%%%s%%" % text, limit])
     return [row["id"] for row in rows]
 
 
