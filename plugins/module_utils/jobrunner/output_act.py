@@ -22,7 +22,7 @@ def carry_out(quarantine: Quarantine, change: Change) -> Outcome:
         elif change.after is None:
             note = quarantine.purge(before["root"], before["path"], _name_now(quarantine, before, change.token))
         else:
-            note = quarantine.take(before["root"], before["path"], tuple(change.token), os.path.basename(after["quarantine"]))
+            note = quarantine.take(before["root"], before["path"], tuple(change.token), os.path.basename(after["quarantine"]), after["sha256"])
     except OSError as exc:
         raise JobRunnerError("%s: %s cannot be done: %s" % (change.subject, change.action.replace("_", " "), exc.strerror)) from exc
     return Outcome(not note, note)

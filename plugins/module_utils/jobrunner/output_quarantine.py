@@ -28,6 +28,7 @@ CHANGED = "it was changed, replaced or removed since it was looked at: left alon
 _NAME = re.compile(r"(removed|purged)\.([1-9][0-9]*)(\.new)?")
 _NEW = ".new"
 _RESTORING = ".fieldops-restoring"
+_READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -87,11 +88,7 @@ class Quarantine:
         match = _NAME.fullmatch(name)
         number, purged = (int(match.group(2)), match.group(1) == "purged") if match else (0, False)
         info = os.stat(name, dir_fd=folder, follow_symlinks=False)
-        sha256 = ""
-        if hashed and not purged:
-            handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
-            with os.fdopen(handle, "rb") as file:
-                sha256 = digest(file)
+        sha256 = _digest(folder, name) if hashed and not purged else ""
         return Copy(number, name, self.full(root, path, copy_name(number)), info.st_size, round(min(info.st_ctime, latest), 3), purged, sha256)
 
     def full(self, root: str, path: str, name: str) -> str:
@@ -102,23 +99,23 @@ class Quarantine:
         for each in (name, name + _NEW):
             with contextlib.suppress(FileNotFoundError):
                 with self._opened(root, path) as folder:
-                    handle = os.open(each, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+                    handle = os.open(each, _READING, dir_fd=folder)
                 with os.fdopen(handle, "rb") as file:
                     return {"quarantine": self.full(root, path, name), "size": os.fstat(file.fileno()).st_size, "sha256": digest(file)}
         return None
 
     # -- moving --------------------------------------------------------------------------------------------------------
 
-    def take(self, root: str, path: str, seen: Tuple[int, ...], name: str) -> str:
-        """Move a file in, if it still is the one that was seen. Why not, if it was not done."""
+    def take(self, root: str, path: str, seen: Tuple[int, ...], name: str, sha256: str) -> str:
+        """Move a file in, if it still is the one that was seen, to the last byte. Why not, if it was not done."""
         try:
             with _parent(root, path) as (parent, base), self._opened(root, path, make=True) as folder:
                 if version(os.stat(base, dir_fd=parent, follow_symlinks=False)) != seen:
                     return CHANGED
                 if not _moved(parent, base, folder, name):
-                    return self._take_copy(parent, base, folder, name, seen)
+                    return self._take_copy(parent, base, folder, name, seen, sha256)
                 # Whatever had the name was moved, a link as a link; what nobody has looked at goes back.
-                if version(os.stat(name, dir_fd=folder, follow_symlinks=False))[:-1] != seen[:-1]:
+                if version(os.stat(name, dir_fd=folder, follow_symlinks=False))[:-1] != seen[:-1] or _digest(folder, name) != sha256:
                     move(folder, name, parent, base)
                     return CHANGED
                 sync(folder)
@@ -128,9 +125,9 @@ class Quarantine:
         return ""
 
     @staticmethod
-    def _take_copy(parent: int, base: str, folder: int, name: str, seen: Tuple[int, ...]) -> str:
+    def _take_copy(parent: int, base: str, folder: int, name: str, seen: Tuple[int, ...], sha256: str) -> str:
         _copy_file(parent, base, folder, name + _NEW)
-        if version(os.stat(base, dir_fd=parent, follow_symlinks=False)) != seen:
+        if version(os.stat(base, dir_fd=parent, follow_symlinks=False)) != seen or _digest(folder, name + _NEW) != sha256:
             os.unlink(name + _NEW, dir_fd=folder)
             return CHANGED
         os.unlink(base, dir_fd=parent)
@@ -206,7 +203,8 @@ class Quarantine:
         except OSError as exc:
             if exc.errno not in (errno.ENOTDIR, errno.ELOOP):
                 raise
-            raise JobRunnerError("the quarantine %s is not as this collection makes it: %s in it is a link or a file" % (self.path, name)) from exc
+            where = "%s in it" % name if folder is not None else "it"
+            raise JobRunnerError("the quarantine %s is not as this collection makes it: %s is a link or a file" % (self.path, where)) from exc
 
 
 def _make(parent: int, name: str, like: os.stat_result) -> None:
@@ -248,7 +246,7 @@ def _copy_file(folder: int, name: str, target: int, new: str) -> None:
     """All of a file under a new name, on disk and read back."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(new, dir_fd=target)  # of a run that was killed
-    source = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    source = os.open(name, _READING, dir_fd=folder)
     with os.fdopen(source, "rb") as file:
         info = os.fstat(source)
         if not stat.S_ISREG(info.st_mode):
@@ -262,6 +260,11 @@ def _copy_file(folder: int, name: str, target: int, new: str) -> None:
             raise
     owner = (info.st_uid, info.st_gid) if os.geteuid() == 0 else None
     same_attributes(target, new, stat.S_IMODE(info.st_mode), owner, info.st_mtime_ns)
+
+
+def _digest(folder: int, name: str) -> str:
+    with os.fdopen(os.open(name, _READING, dir_fd=folder), "rb") as file:
+        return digest(file)
 
 
 def _counts(name: str, present: bool) -> bool:
