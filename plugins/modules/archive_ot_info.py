@@ -252,7 +252,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils.fits.errors import FitsError
 from ..module_utils.fits.ot import OtInfo
 from ..module_utils.procedure.argspec import ArgumentSpec
-from ..module_utils.procedure.module import run_info
+from ..module_utils.procedure.info import run_info
 
 OPTIONS = ArgumentSpec(
     {

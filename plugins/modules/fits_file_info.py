@@ -622,7 +622,7 @@ from ..module_utils.fits.argspec import POSTGRES, WORKERS
 from ..module_utils.fits.errors import FitsError
 from ..module_utils.fits.follow import FileInfo
 from ..module_utils.procedure.argspec import ArgumentSpec
-from ..module_utils.procedure.module import run_info
+from ..module_utils.procedure.info import run_info
 
 OPTIONS = ArgumentSpec(
     {

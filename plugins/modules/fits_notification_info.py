@@ -358,7 +358,7 @@ from ..module_utils.fits.argspec import POSTGRES
 from ..module_utils.fits.errors import FitsError
 from ..module_utils.fits.notification import NotificationInfo
 from ..module_utils.procedure.argspec import ArgumentSpec
-from ..module_utils.procedure.module import run_info
+from ..module_utils.procedure.info import run_info
 
 OPTIONS = ArgumentSpec(
     {

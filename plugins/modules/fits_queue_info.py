@@ -241,7 +241,7 @@ from ..module_utils.fits.errors import FitsError
 from ..module_utils.fits.queue_info import QueueInfo
 from ..module_utils.fits.tables import QUEUES
 from ..module_utils.procedure.argspec import ArgumentSpec
-from ..module_utils.procedure.module import run_info
+from ..module_utils.procedure.info import run_info
 
 OPTIONS = ArgumentSpec(
     {

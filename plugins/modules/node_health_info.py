@@ -1030,7 +1030,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.node.argspec import HEALTH
 from ..module_utils.node.health import HealthInfo
-from ..module_utils.procedure.module import run_info
+from ..module_utils.procedure.info import run_info
 
 
 def main() -> None:

@@ -177,7 +177,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.node.preflight import OLDEST_PYTHON, Preflight
 from ..module_utils.procedure.argspec import ArgumentSpec
-from ..module_utils.procedure.module import run_info
+from ..module_utils.procedure.info import run_info
 
 _THING = {"name": {"type": "str", "required": True}, "reason": {"type": "str"}, "packages": {"type": "dict", "default": {}}}
 

@@ -162,7 +162,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.procedure.argspec import JOURNAL, ArgumentSpec
 from ..module_utils.procedure.history import History
-from ..module_utils.procedure.module import run_info
+from ..module_utils.procedure.info import run_info
 
 OPTIONS = ArgumentSpec({"undo_id": {"type": "str"}, "fix": {"type": "str"}, "limit": {"type": "int", "default": 50}})
 

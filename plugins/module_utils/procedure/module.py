@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the fieldops.runbooks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The only place where the engine meets AnsibleModule: results out, errors into one ``fail_json``."""
+"""Where a procedure meets AnsibleModule: options in, results out, errors into one ``fail_json``. A check alone is run by ``info``."""
 
 from __future__ import annotations
 
@@ -11,42 +11,26 @@ import re
 import time
 import traceback
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Callable, Mapping, NoReturn, Optional, Tuple, Type
+from typing import Any, Callable, Mapping, NoReturn, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
 from .argspec import GUARDS
-from .check import Check, Procedure, Result, inspect, shown
+from .check import Procedure, Result, shown
 from .errors import RunbookError
-
-if TYPE_CHECKING:
-    from .guard import GuardOptions
-
-Errors = Tuple[Type[Exception], ...]
-
-
-def run_info(module: AnsibleModule, factory: Callable[[Mapping[str, Any]], Check[Any]], errors: Errors = ()) -> NoReturn:
-    """Observe, diagnose, exit. ``errors`` are the exceptions of the system that are told by their message alone."""
-    started = time.monotonic()
-    expected: Errors = (RunbookError, *errors)
-    try:
-        with closing(_Closer(factory(module.params))) as holder:
-            result = inspect(holder.check)
-    except expected as exc:
-        _fail(module, str(exc), None, started, **getattr(exc, "detail", {}))
-    module.exit_json(**_legible(dict(_facts(result, started), changed=False)))
+from .guard import GuardOptions
+from .info import Closer, Errors, elapsed, facts_of, legible, run_info  # noqa: F401
+from .run import Engine
 
 
 def run_fix(module: AnsibleModule, factory: Callable[[Mapping[str, Any]], Procedure[Any]], errors: Errors = ()) -> NoReturn:
     """Run a procedure through the engine and exit."""
-    from .run import Engine  # noqa: PLC0415  a look does without it, and starts the sooner
-
     started = time.monotonic()
     expected: Errors = (RunbookError, *errors)
     engine = None
     try:
         options = guard_options(module.params)
-        with closing(_Closer(factory(module.params))) as holder:
+        with closing(Closer(factory(module.params))) as holder:
             engine = Engine(holder.check, options, bool(module.check_mode))
             result = engine.run()
     except expected as exc:
@@ -55,13 +39,11 @@ def run_fix(module: AnsibleModule, factory: Callable[[Mapping[str, Any]], Proced
         if engine is None or engine.result is None:
             raise
         _fail(module, "unexpected %s: %s" % (type(exc).__name__, exc), engine.result, started, exception=traceback.format_exc())
-    module.exit_json(**_legible(dict(_facts(result, started), **_plan(module, result), changed=result.changed)))
+    module.exit_json(**legible(dict(facts_of(result, started), **_plan(module, result), changed=result.changed)))
 
 
 def guard_options(params: Mapping[str, Any]) -> GuardOptions:
     """Read the option group, refusing values that no plan could meet."""
-    from .guard import GuardOptions  # noqa: PLC0415
-
     approved = params.get("approved_plan")
     if approved is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", approved):
         raise RunbookError("approved_plan must be the plan_sha256 of an earlier result (64 hexadecimal digits), not %r" % approved)
@@ -72,27 +54,6 @@ def guard_options(params: Mapping[str, Any]) -> GuardOptions:
         raise RunbookError("lock_expiry must be at least 60 seconds, longer than any run, not %s" % params["lock_expiry"])
     known = {name: params[name] for name in GUARDS.options}
     return GuardOptions(**dict(known, initiator=params["initiator"] or {}))
-
-
-class _Closer:
-    """Closes what a check holds open, if it holds anything."""
-
-    def __init__(self, check: Any) -> None:
-        self.check = check
-
-    def close(self) -> None:
-        close = getattr(self.check, "close", None)
-        if close is not None:
-            close()
-
-
-def _facts(result: Result, started: float) -> dict[str, Any]:
-    return dict(
-        result.facts,
-        findings=[finding.to_dict() for finding in result.findings],
-        evidence=dict(result.evidence),
-        elapsed=round(time.monotonic() - started, 3),
-    )
 
 
 def _plan(module: AnsibleModule, result: Result) -> dict[str, Any]:
@@ -115,18 +76,9 @@ def _diff(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fail(module: AnsibleModule, message: str, result: Optional[Result], started: float, **detail: Any) -> NoReturn:
-    known: dict[str, Any] = {"elapsed": round(time.monotonic() - started, 3)}
+    known: dict[str, Any] = {"elapsed": elapsed(started)}
     if result is not None:
-        known = dict(_facts(result, started), **_plan(module, result))
+        known = dict(facts_of(result, started), **_plan(module, result))
         # A refused plan, and one whose changes were rolled back, changed nothing; an undo_id says that there is a way back.
         known["changed"] = any(outcome.done for outcome in result.outcomes)
-    module.fail_json(**_legible(dict(known, **detail, msg=message)))
-
-
-def _legible(value: Any) -> Any:
-    """Ansible takes nothing but UTF-8, which names of files need not be: what is none is spelt out."""
-    if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode("utf-8")
-    if isinstance(value, Mapping):
-        return {_legible(key): _legible(each) for key, each in value.items()}
-    return [_legible(each) for each in value] if isinstance(value, (list, tuple)) else value
+    module.fail_json(**legible(dict(known, **detail, msg=message)))

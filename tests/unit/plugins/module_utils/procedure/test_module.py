@@ -16,8 +16,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.argspec import GUARDS, JOURNAL, ArgumentSpec
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.errors import RunbookError
+from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.info import run_info
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.journal import Journal
-from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.module import guard_options, run_fix, run_info
+from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.module import guard_options, run_fix
 
 from .shelf import Shelf, Tidy
 
