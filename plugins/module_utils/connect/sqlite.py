@@ -85,7 +85,7 @@ class Database:
             try:
                 yield self
             finally:
-                connection.set_progress_handler(None, _STEPS)  # type: ignore[arg-type]  # None takes it away
+                connection.set_progress_handler(None, _STEPS)
             if time.monotonic() > deadline:
                 raise SqliteError("the write to %s took longer than %s s and was taken back" % (self.path, LONGEST_WRITE))
 
