@@ -169,7 +169,7 @@ changes:
       type: int
       sample: 0
     action:
-      description: V(remove), V(drop_entry) or V(purge).
+      description: V(remove), V(drop_entry), V(purge), or V(finish) for what a run that was killed left in quarantine.
       type: str
       sample: remove
     subject:

@@ -591,6 +591,37 @@ def test_what_changes_meanwhile_is_left_alone(folders: Folders, what: str, momen
         assert folders.at("output/table.csv").read_bytes() == b"other"
 
 
+def test_what_a_killed_run_copied_is_finished_and_never_lost(tmp_path: Path, journal_dir: str, elsewhere: Path) -> None:
+    """It was killed when the file was gone and its copy had not got its name; then another version came."""
+    folders = Folders(tmp_path, journal_dir, quarantine=elsewhere / "quarantine")
+    folders.put("table.csv", data=b"first")
+    killed = folders.ok("table.csv")
+    copy = folders.quarantine / folders.quarantined()[0]
+    copy.rename(f"{copy}.new")
+    folders.put("table.csv", data=b"second")
+    predicted = folders.check("table.csv")
+    assert [action for action, _subject in planned(predicted)] == ["finish", "remove"]
+    result = folders.ok("table.csv", approved_plan=predicted["plan_sha256"])
+    assert [(folders.quarantine / name).read_bytes() for name in folders.quarantined()] == [b"first", b"second"]
+    assert folders.ok("table.csv")["changed"] is False
+    assert folders.undo(result["undo_id"])["changed"]
+    assert folders.at("table.csv").read_bytes() == b"second"
+    assert [Path(name).name for name in folders.quarantined()] == ["removed.1.new"]
+    folders.at("table.csv").unlink()
+    assert folders.undo(killed["undo_id"])["changed"]
+    assert folders.at("table.csv").read_bytes() == b"first"
+
+
+def test_a_purge_that_was_killed_is_finished(folders: Folders) -> None:
+    folders.put("table.csv")
+    folders.ok("table.csv")
+    (copy,) = (folders.quarantine / name for name in folders.quarantined())
+    (copy.parent / "purged.1").touch()
+    losses = [change["data_loss"] for change in run_refused(MODULE, folders.arguments("table.csv", purge=True))["changes"]]
+    assert folders.ok("table.csv", purge=True, accept_data_loss=losses)["changed"]
+    assert [Path(name).name for name in folders.quarantined()] == ["purged.1"]
+
+
 def test_what_comes_meanwhile_is_not_replaced_by_an_undo(spread: Folders) -> None:
     spread.put("table.csv")
     result = spread.ok("table.csv")

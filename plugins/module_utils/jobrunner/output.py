@@ -96,18 +96,27 @@ def plan(state: OutputState) -> List[Change]:
 
 def _changes(state: OutputState, output: Output) -> Iterator[Change]:
     wanted = state.wanted
-    for spot in output.present:
-        yield _removal(wanted, spot)
+    yield from (_finish(spot, copy) for spot in output.spots for copy in spot.copies if copy.unfinished)
+    yield from (_removal(wanted, spot) for spot in output.present)
     if wanted.drop_entry and output.entry is not None:
         yield _drop(state, output)
     if wanted.purge:
         for spot in output.spots:
-            for copy in spot.copies:
-                if not copy.purged:
-                    yield _purge(wanted, spot, copy)
-            if spot.found:
-                full = Quarantine(wanted.quarantine).full(spot.root.path, spot.path, copy_name(spot.free))
-                yield _purge(wanted, spot, Copy(spot.free, copy_name(spot.free), full, spot.found.size, 0.0, sha256=spot.found.sha256))
+            yield from (_purge(spot, copy) for copy in _kept(wanted, spot))
+
+
+def _kept(wanted: Wanted, spot: Spot) -> Iterator[Copy]:
+    """Copies in quarantine, with the one that this run leaves."""
+    yield from (copy for copy in spot.copies if not copy.purged)
+    if spot.found:
+        full = Quarantine(wanted.quarantine).full(spot.root.path, spot.path, copy_name(spot.free))
+        yield Copy(spot.free, copy_name(spot.free), full, spot.found.size, 0.0, sha256=spot.found.sha256)
+
+
+def _finish(spot: Spot, copy: Copy) -> Change:
+    where: Image = {"root": spot.root.path, "path": spot.path, "copy": copy.path}
+    reason = "a run that was killed removed the file, and did not come to give its copy the final name"
+    return Change("finish", copy.path, dict(where, name=copy.name), dict(where, name=os.path.basename(copy.path)), reason)
 
 
 def _removal(wanted: Wanted, spot: Spot) -> Change:
@@ -127,7 +136,7 @@ def _drop(state: OutputState, output: Output) -> Change:
     return Change("drop_entry", subject, before, dict(where, entry=None), "the file is gone from level 4, and its entry was asked to go as well")
 
 
-def _purge(wanted: Wanted, spot: Spot, copy: Copy) -> Change:
+def _purge(spot: Spot, copy: Copy) -> Change:
     before: Image = {"root": spot.root.path, "path": spot.path, "quarantine": copy.path, "size": copy.size, "sha256": copy.sha256}
     loss = "the quarantined copy %d of %s from %s (%d bytes, sha256 %s)" % (copy.number, spot.path, spot.root.path, copy.size, copy.sha256[:12])
     return Change("purge", copy.path, before, None, "quarantined copies were asked to be deleted for good", reversible=False, data_loss=loss, token=copy.name)

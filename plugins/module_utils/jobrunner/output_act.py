@@ -19,6 +19,8 @@ def carry_out(quarantine: Quarantine, change: Change) -> Outcome:
     try:
         if "entry" in before:
             note = set_entry(before["root"], before["workspace"], before["file"], before["entry"], after["entry"])
+        elif "copy" in before:
+            note = quarantine.rename(before["root"], before["path"], before["name"], after["name"])
         elif change.after is None:
             note = quarantine.purge(before["root"], before["path"], _name_now(quarantine, before, change.token))
         else:
@@ -30,5 +32,5 @@ def carry_out(quarantine: Quarantine, change: Change) -> Outcome:
 
 def _name_now(quarantine: Quarantine, before: Mapping[str, Any], name: str) -> str:
     """A copy that a killed run left unfinished gets its name when it counts; it is deleted under whichever it has."""
-    names: Dict[str, str] = {os.path.basename(copy.path): copy.name for copy in quarantine.copies(before["root"], before["path"], present=False)}
+    names: Dict[str, str] = {os.path.basename(copy.path): copy.name for copy in quarantine.copies(before["root"], before["path"])}
     return names.get(os.path.basename(before["quarantine"]), name)

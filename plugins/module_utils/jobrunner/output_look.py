@@ -84,7 +84,7 @@ def _output(wanted: Wanted, name: str, roots: Sequence[Root], manifest: Manifest
 def _spot(wanted: Wanted, root: Root, name: str, quarantine: Quarantine) -> Spot:
     path = wanted.path(name)
     found, obstacle = look(root.path, path)
-    copies = tuple(quarantine.copies(root.path, path, present=found is not None, hashed=wanted.purge))
+    copies = tuple(quarantine.copies(root.path, path, found.sha256 if found else "", wanted.purge))
     free = max((copy.number for copy in copies), default=0) + 1
     return Spot(root, path, found, obstacle, copies, free, tuple(_unfinished(root.path, path)))
 

@@ -4,8 +4,9 @@
 """Quarantine: where removed files are kept until somebody takes them back or deletes them for good.
 
 A file of ``/srv/medium_privacy/workspaces/WS/table.csv`` becomes ``QUARANTINE/srv/medium_privacy/workspaces/WS/table.csv/removed.1``, the next
-one ``removed.2``. Within a file system it is moved in one stroke. To another one it is copied as ``removed.1.new``, which counts from the moment
-when the file itself is gone. A copy that is deleted for good leaves an empty ``purged.1``, so that a file that comes back is still known.
+one ``removed.2``. Within a file system it is moved in one stroke. To another one it is copied as ``removed.1.part``, which is ``removed.1.new`` when
+it is whole, and ``removed.1`` when the file itself is gone. A copy that is deleted for good leaves an empty ``purged.1``, so that a file that
+comes back is still known.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from .output_state import Copy
 CHANGED = "it was changed, replaced or removed since it was looked at: left alone"
 _NAME = re.compile(r"(removed|purged)\.([1-9][0-9]*)(\.new)?")
 _NEW = ".new"
+_PART = ".part"
 _RESTORING = ".fieldops-restoring"
 _READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -70,13 +72,18 @@ class Quarantine:
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
-    def copies(self, root: str, path: str, present: bool, hashed: bool = False) -> List[Copy]:
-        """What earlier removals of a file left, oldest first. ``present``: whether the file is in its place."""
+    def copies(self, root: str, path: str, present: str = "", hashed: bool = False) -> List[Copy]:
+        """What earlier removals of a file left, oldest first.
+
+        ``present`` is the SHA-256 of the file in its place: a whole copy of just that which has not got its name was never needed.
+        """
         try:
             with self._opened(root, path) as folder:
                 # A later chmod of everything moves the first of these times, a later removal the second.
                 latest = os.fstat(folder).st_mtime
-                found = [self._copy(folder, root, path, name, hashed, latest) for name in os.listdir(folder) if _counts(name, present)]
+                names = [name for name in os.listdir(folder) if _NAME.fullmatch(name)]
+                names = [name for name in names if not (present and name.endswith(_NEW) and _digest(folder, name) == present)]
+                found = [self._copy(folder, root, path, name, hashed, latest) for name in names]
         except FileNotFoundError:
             return []
         except OSError as exc:
@@ -126,14 +133,27 @@ class Quarantine:
 
     @staticmethod
     def _take_copy(parent: int, base: str, folder: int, name: str, seen: Tuple[int, ...], sha256: str) -> str:
-        _copy_file(parent, base, folder, name + _NEW)
-        if version(os.stat(base, dir_fd=parent, follow_symlinks=False)) != seen or _digest(folder, name + _NEW) != sha256:
-            os.unlink(name + _NEW, dir_fd=folder)
+        new, part = name + _NEW, name + _PART
+        _copy_file(parent, base, folder, part)
+        if version(os.stat(base, dir_fd=parent, follow_symlinks=False)) != seen or _digest(folder, part) != sha256:
+            os.unlink(part, dir_fd=folder)
             return CHANGED
+        os.replace(part, new, src_dir_fd=folder, dst_dir_fd=folder)  # one that is there is of a run that was killed, and just the same
+        sync(folder)
         os.unlink(base, dir_fd=parent)
         sync(parent)
-        move(folder, name + _NEW, folder, name)
+        move(folder, new, folder, name)
         sync(folder)
+        return ""
+
+    def rename(self, root: str, path: str, name: str, new: str) -> str:
+        """Give a copy the name that it should have. Why not, if it was not done."""
+        try:
+            with self._opened(root, path) as folder:
+                move(folder, name, folder, new)
+                sync(folder)
+        except (FileNotFoundError, FileExistsError):
+            return CHANGED
         return ""
 
     def give_back(self, root: str, path: str, name: str, image: Mapping[str, Any]) -> str:
@@ -265,11 +285,6 @@ def _copy_file(folder: int, name: str, target: int, new: str) -> None:
 def _digest(folder: int, name: str) -> str:
     with os.fdopen(os.open(name, _READING, dir_fd=folder), "rb") as file:
         return digest(file)
-
-
-def _counts(name: str, present: bool) -> bool:
-    match = _NAME.fullmatch(name)
-    return bool(match) and not (present and match and match.group(3))
 
 
 def _exists(name: str, folder: int) -> bool:

@@ -94,6 +94,11 @@ class Copy:
     sha256: str = ""
     """Only where the copy is about to be deleted."""
 
+    @property
+    def unfinished(self) -> bool:
+        """A run that was killed had removed the file, and did not give its copy the final name."""
+        return self.name != os.path.basename(self.path) and not self.purged
+
 
 @dataclass(frozen=True)
 class Spot:

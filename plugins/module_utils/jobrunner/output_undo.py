@@ -62,6 +62,8 @@ class OutputStore(Store):
         image = one or other or {}
         if "entry" in image:
             return self._entry(image), None
+        if "copy" in image:
+            return self._name(image), None
         copy = next(each["quarantine"] for each in (one, other) if each and "quarantine" in each)
         if one is None or other is None:
             return self._copy(image, copy), os.path.basename(copy)
@@ -74,6 +76,11 @@ class OutputStore(Store):
     def _copy(self, image: Mapping[str, Any], copy: str) -> Optional[Image]:
         seen = self.quarantine.image(image["root"], image["path"], os.path.basename(copy))
         return dict(seen, root=image["root"], path=image["path"]) if seen else None
+
+    def _name(self, image: Mapping[str, Any]) -> Optional[Image]:
+        copies = self.quarantine.copies(image["root"], image["path"])
+        names = [copy.name for copy in copies if copy.path == image["copy"] and not copy.purged]
+        return {"root": image["root"], "path": image["path"], "copy": image["copy"], "name": names[0]} if names else None
 
     @staticmethod
     def _entry(image: Mapping[str, Any]) -> Image:

@@ -347,10 +347,13 @@ class StopServices(StartServices):
     wanted = "stopped"
 
 
+from crash.level4 import RemoveOutput, RemoveOutputElsewhere  # noqa: E402  it builds on what is above
+
 SCENARIOS: dict[str, Sequence[type[Scenario]]] = {
     "fits_enqueue": (Enqueue,),
     "fits_permissions": (Permissions,),
     "fits_queue_reset": (QueueResetA, QueueResetC),
+    "jobrunner_output_remove": (RemoveOutput, RemoveOutputElsewhere),
     "runbook_undo": (UndoneReset,),
     "service_restart": (StartServices, StopServices),
 }
