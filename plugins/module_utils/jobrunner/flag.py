@@ -45,11 +45,11 @@ def checked(name: str, value: Optional[str], allow_unknown: bool) -> Optional[st
             return value
         text = "upstream reads no flag %r; it reads %s. allow_unknown: true writes it all the same, if it is a name without '='"
         raise JobRunnerError(text % (name, ", ".join(sorted(KNOWN))))
-    told = value.lower() if value is not None and name == "paused" else value
-    if told is not None and told not in KNOWN[name]:
+    wanted = value.lower() if value is not None and name == "paused" else value  # YAML's true comes as True
+    if wanted is not None and wanted not in KNOWN[name]:
         accepted = " or ".join("value: %s" % each for each in KNOWN[name])
         raise JobRunnerError("%s=%s would not count as set for upstream; accepted are %s, and null to clear it" % (name, value, accepted))
-    return value
+    return wanted
 
 
 def readable(row: Mapping[str, Any]) -> bool:
