@@ -125,7 +125,11 @@ def redacted(value: Optional[str]) -> str:
 
 def read_config(paths: Sequence[str]) -> Config:
     """Read the files in the order in which systemd does. A file that is not there is a problem of the configuration, not an error."""
-    files = tuple(read_facts(path) for path in paths)
+    return config_of([read_facts(path) for path in paths])
+
+
+def config_of(files: Sequence[Facts]) -> Config:
+    """What files that were read come to. Pure."""
     entries: List[Entry] = []
     problems: List[Problem] = []
     for facts in files:
@@ -137,7 +141,7 @@ def read_config(paths: Sequence[str]) -> Config:
         entries += [Entry(each.name, each.value, facts.path, each.line) for each in parsed.assignments if each.accepted]
     last = {entry.name: position for position, entry in enumerate(entries)}
     marked = [Entry(each.name, each.value, each.path, each.line, last[each.name] != position) for position, each in enumerate(entries)]
-    return Config(tuple(marked), tuple(problems), files)
+    return Config(tuple(marked), tuple(problems), tuple(files))
 
 
 def read_facts(path: str) -> Facts:
