@@ -249,7 +249,7 @@ from ..module_utils.jobrunner.argspec import PLACE
 from ..module_utils.jobrunner.errors import JobRunnerError
 from ..module_utils.jobrunner.jobinfo import JobInfo
 from ..module_utils.procedure.argspec import ArgumentSpec
-from ..module_utils.procedure.module import run_info
+from ..module_utils.procedure.info import run_info
 
 OPTIONS = ArgumentSpec(
     {

@@ -28,7 +28,8 @@ class Image:
 
     @classmethod
     def of(cls, seen: Mapping[str, Any]) -> Image:
-        return cls(seen["Id"], tuple(seen.get("RepoTags") or ()), tuple(seen.get("RepoDigests") or ()), str(seen.get("Created", "")), int(seen.get("Size", 0)))
+        tags, digests = (tuple(each for each in seen.get(key) or () if not each.startswith("<none>")) for key in ("RepoTags", "RepoDigests"))
+        return cls(seen["Id"], tags, digests, str(seen.get("Created", "")), int(seen.get("Size", 0)))
 
     def digest_of(self, repository: str) -> Optional[str]:
         """What a repository calls it; None when it did not come from there."""
@@ -78,9 +79,13 @@ class Images:
             self.docker.api.tag(image, repository, tag)
 
     def remove(self, name: str) -> bool:
-        """Take a name away, and with its last name the image; by its id, the image. False when there was none."""
+        """Take a name away, and with its last name the image. False when there was none."""
         with self.docker.errors("remove image %s" % name):
             return self.docker.told(lambda: self.docker.api.remove_image(name), (404,))
+
+    def remove_unnamed(self, image: Image) -> bool:
+        """Remove an image without tags; what registries call it are names as well."""
+        return any([self.remove(digest) for digest in image.digests] or [self.remove(image.id)])
 
 
 def split(name: str) -> Tuple[str, str]:
