@@ -348,12 +348,14 @@ class StopServices(StartServices):
 
 
 from crash.level4 import RemoveOutput, RemoveOutputElsewhere  # noqa: E402  it builds on what is above
+from crash.setting import AddSecretSetting, RemoveSetting, ReplaceSetting  # noqa: E402
 
 SCENARIOS: dict[str, Sequence[type[Scenario]]] = {
     "fits_enqueue": (Enqueue,),
     "fits_permissions": (Permissions,),
     "fits_queue_reset": (QueueResetA, QueueResetC),
     "jobrunner_output_remove": (RemoveOutput, RemoveOutputElsewhere),
+    "jobrunner_setting": (ReplaceSetting, AddSecretSetting, RemoveSetting),
     "runbook_undo": (UndoneReset,),
     "service_restart": (StartServices, StopServices),
 }
