@@ -195,8 +195,8 @@ from ..module_utils.fits.undo import STORES as FITS_STORES
 from ..module_utils.jobrunner.errors import JobRunnerError
 from ..module_utils.jobrunner.image import STORES as IMAGE_STORES
 from ..module_utils.jobrunner.output_undo import STORES as OUTPUT_STORES
-from ..module_utils.jobrunner.undo import STORES as JOB_STORES
 from ..module_utils.jobrunner.setting_run import STORES as SETTING_STORES
+from ..module_utils.jobrunner.undo import STORES as JOB_STORES
 from ..module_utils.node.restart_undo import STORES as RESTART_STORES
 from ..module_utils.procedure.argspec import GUARDS, ArgumentSpec
 from ..module_utils.procedure.module import run_fix
