@@ -236,6 +236,8 @@ class FitsHost:
         self.host.put(f"{pid}\n".encode(), lock, owner="fitsdata")
         self.systemctl("start", unit)
         self.wait_log(self.log_file(queue), f"refers to PID {pid} which appears to be valid")
+        restarts = ("show", "--property=NRestarts", "--value", unit)
+        self.host.wait_for(lambda: int(self.systemctl(*restarts)) > 0, "systemd starts it again", timeout=60)
         return pid
 
     def _holder(self, name: str, argv: list[str], user: str = "fitsdata") -> None:
@@ -369,7 +371,7 @@ class FitsHost:
         )
 
     def clear(self) -> None:
-        """Empty queues and tables, and take away the files that were dropped: for tests that share a host."""
+        """Empty queues, tables and logs of the day, and take away the files that were dropped: for tests that share a host."""
         tables = ["ingestqueue", "exportqueue", "previewqueue", "calcachequeue", "notification", "header", "diskfile", "file", "lab_processed"]
         tables += ["fileopsqueue", "reducequeue"] if self.new else ["queue_error"]
         self._script(
@@ -377,7 +379,7 @@ class FitsHost:
             runuser -u fitsdata -- psql -qX -v ON_ERROR_STOP=1 -c 'TRUNCATE {", ".join(tables)} CASCADE' fitsdata
             find {DATAFLOW} {DHS} {" ".join(NET.values())} -type f -delete
             rm -f /var/lib/lab-smtp/messages.jsonl
-            truncate --no-create --size=0 {" ".join(WEB_LOGS)}
+            truncate --no-create --size=0 {" ".join(WEB_LOGS)} {self.mail_log()}
             """
         )
 
