@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lab.engine import Engine
 from lab.fits import schema
+from lab.jobrunner.backend import Backend
 from lab.pg import Postgres
 from node import Node
 
@@ -114,3 +116,18 @@ def own_node(database: Databases, connection: dict[str, Any], places: dict[str, 
     made = Node(database.server, database("C"), connection, places, journal_dir)
     yield made
     made.session.close()
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """A Docker Engine that tests may kill."""
+    with Engine() as running:
+        yield running
+
+
+@pytest.fixture
+def backend(request: pytest.FixtureRequest, engine: Engine, tmp_path: Path) -> Iterator[Backend]:
+    """A job-runner backend; ``@pytest.mark.parametrize("backend", [{"user_version": 3}], indirect=True)`` makes another one."""
+    made = Backend(tmp_path / "backend", engine, **getattr(request, "param", {}))
+    yield made
+    made.close()

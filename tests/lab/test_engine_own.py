@@ -14,6 +14,7 @@ from pathlib import Path
 import docker
 import pytest
 import requests
+
 from lab import engine as module
 from lab.engine import CuttingProxy, Engine
 
