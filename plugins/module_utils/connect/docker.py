@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
+UNNAMED = ".new"
+"""How the name of a container ends that was being started when something was cut off."""
 _NOT_RUNNING = 409
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?Z")
 
@@ -124,19 +126,21 @@ class Docker:
         except (TypeError, errors.InvalidVersion):
             return self.api.stats(name, stream=False)
 
-    def start(self, name: str, config: Mapping[str, Any]) -> str:
-        """Create a container from the engine's own kind of configuration (``POST /containers/create``) and start it; its id.
+    def start(self, name: str, config: Mapping[str, Any]) -> None:
+        """Create a container from the engine's own kind of configuration (``POST /containers/create``) and start it.
 
-        One that cannot be started is removed again.
+        It gets its name when it runs: under the name there is a running container, or none, whenever this is cut off.
         """
+        unnamed = name + UNNAMED
+        self.remove(unnamed)
         with self.errors("create container %s" % name):
-            created = self.api.create_container_from_config(dict(config), name)
+            created = self.api.create_container_from_config(dict(config), unnamed)["Id"]
             try:
-                self.api.start(created["Id"])
+                self.api.start(created)
+                self.api.rename(created, name)
             except Exception:
-                self.told(lambda: self.api.remove_container(created["Id"], force=True), (404,))
+                self.told(lambda: self.api.remove_container(created, force=True), (404, _NOT_RUNNING))
                 raise
-        return str(created["Id"])
 
     def written(self, name: str) -> List[str]:
         """Paths that a container wrote outside its volumes."""
