@@ -21,7 +21,8 @@ from .objects import Container, Objects, inspected
 from .tables import RESULTS_UNSAVED
 from .transitions import Row
 
-CONTAINER, VOLUME, DIRECTORY = "container:", "volume:", "directory:"
+PROCESS, CONTAINER, VOLUME, DIRECTORY = "process:", "container:", "volume:", "directory:"
+"""Subjects. What runs in a container is one of its own: it is killed before the container is removed."""
 ALIVE = ("running", "paused", "restarting")
 """States of a container that has processes."""
 _EXITED = re.compile(r"Exited \((\d+)\)")
@@ -53,8 +54,8 @@ def kill(objects: Objects, reason: str) -> List[Change]:
     container = objects.container
     if container is None or container.state not in ALIVE:
         return []
-    before, after = _image(container.name, container.state), _image(container.name, "exited")
-    return [Change("kill", CONTAINER + container.name, before, after, reason, reversible=False, token=container.id)]
+    before, after = {"name": container.name, "alive": True}, {"name": container.name, "alive": False}
+    return [Change("kill", PROCESS + container.name, before, after, reason, reversible=False, token=container.id)]
 
 
 def remove(objects: Objects, reason: str, loss: str) -> List[Change]:
@@ -63,17 +64,13 @@ def remove(objects: Objects, reason: str, loss: str) -> List[Change]:
     for container, why in ((objects.container, reason), (objects.manager, _NO_MANAGER)):
         if container is not None:
             killed = container is objects.container and container.state in ALIVE
-            before = _image(container.name, "exited" if killed else container.state)
+            before = {"name": container.name, "state": "exited" if killed else container.state}
             changes.append(Change("remove", CONTAINER + container.name, before, None, why, False, loss, container.id))
     if objects.volume is not None:
         changes.append(Change("remove", VOLUME + objects.volume, {"name": objects.volume}, None, reason, False, loss))
     if objects.directory is not None:
         changes.append(Change("remove", DIRECTORY + objects.directory, {"path": objects.directory}, None, reason, False, loss))
     return changes
-
-
-def _image(name: str, state: str) -> Image:
-    return {"name": name, "state": state}
 
 
 # -- doing it ----------------------------------------------------------------------------------------------------------
@@ -117,14 +114,17 @@ def _remove_directory(path: str) -> Outcome:
 
 
 def now_image(docker: Docker, subject: str) -> Optional[Image]:
-    """A container, volume or directory as it is now."""
+    """A process, container, volume or directory as it is now."""
     kind, _, name = subject.partition(":")
     if kind + ":" == DIRECTORY:
         return {"path": name} if os.path.isdir(name) else None
     if kind + ":" == VOLUME:
         return {"name": name} if docker.volume(name) else None
     found = docker.inspect(name)
-    return _image(name, inspected(found).state) if found else None
+    state = inspected(found).state if found else ""
+    if kind + ":" == PROCESS:
+        return {"name": name, "alive": state in ALIVE}
+    return {"name": name, "state": state} if found else None
 
 
 def told(objects: Objects) -> Mapping[str, Any]:

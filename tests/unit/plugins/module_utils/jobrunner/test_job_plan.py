@@ -53,12 +53,12 @@ KILL, CLEAN, RETRY, FORCE = Wish("killed"), Wish("killed", cleanup=True), Wish("
     [
         (job("pending", "created", objects(volume=False)), KILL, [("kill", "job", True)]),
         (job("pending", "created", objects(volume=False)), CLEAN, [("kill", "job", True)]),
-        (job("running", "executing", objects(container())), KILL, [("kill", "container", False), ("kill", "job", False), ("save_logs", "logs", True)]),
+        (job("running", "executing", objects(container())), KILL, [("kill", "process", False), ("kill", "job", False), ("save_logs", "logs", True)]),
         (
             job("running", "executing", objects(container())),
             CLEAN,
             [
-                *[("kill", "container", False), ("kill", "job", False), ("save_logs", "logs", True)],
+                *[("kill", "process", False), ("kill", "job", False), ("save_logs", "logs", True)],
                 *[("remove", "container", False), ("remove", "container", False), ("remove", "volume", False)],
             ],
         ),
@@ -69,7 +69,7 @@ KILL, CLEAN, RETRY, FORCE = Wish("killed"), Wish("killed", cleanup=True), Wish("
         (
             job("running", "executing", objects(container("paused", "Up 1 hour (Paused)"), volume=False, directory=True), saved=LOGS),
             CLEAN,
-            [("kill", "container", False), ("kill", "job", False), ("remove", "container", False), ("remove", "directory", False)],
+            [("kill", "process", False), ("kill", "job", False), ("remove", "container", False), ("remove", "directory", False)],
         ),
         (job("succeeded", "succeeded", objects(volume=False)), CLEAN, []),
         (job("failed", "killed_by_admin", objects(EXITED), saved=LOGS), KILL, []),
@@ -78,7 +78,7 @@ KILL, CLEAN, RETRY, FORCE = Wish("killed"), Wish("killed", cleanup=True), Wish("
             CLEAN,
             [("remove", "container", False), ("remove", "container", False), ("remove", "volume", False)],
         ),
-        (job("failed", "internal_error", objects(container()), saved=LOGS), KILL, [("kill", "container", False)]),
+        (job("failed", "internal_error", objects(container()), saved=LOGS), KILL, [("kill", "process", False)]),
     ],
 )
 def test_the_process_first_then_the_row_then_what_is_left(one: Job, wish: Wish, wanted: Any) -> None:

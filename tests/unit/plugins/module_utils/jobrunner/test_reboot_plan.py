@@ -43,14 +43,14 @@ GONE = [("remove", "container", False), ("remove", "container", False), ("remove
 @pytest.mark.parametrize(
     ("one", "wanted"),
     [
-        (job("running", "executing", "running", True), [("kill", "container", False), *GONE, ("reset", "job", False)]),
+        (job("running", "executing", "running", True), [("kill", "process", False), *GONE, ("reset", "job", False)]),
         (job("running", "executing", "exited", True), [*GONE, ("reset", "job", False)]),
         (job("running", "prepared", None, True), [*GONE[1:], ("reset", "job", False)]),
         (job("running", "preparing"), [("reset", "job", True)]),
         (job("pending", "created"), []),
         (job("pending", "waiting_on_reboot"), []),
         (job("pending", "waiting_on_reboot", "exited", True), GONE),
-        (job("pending", "waiting_on_reboot", "running", True), [("kill", "container", False), *GONE]),
+        (job("pending", "waiting_on_reboot", "running", True), [("kill", "process", False), *GONE]),
         (job("pending", "paused", None, True), GONE[1:]),
     ],
 )
