@@ -104,6 +104,17 @@ def test_another_image_under_the_name_is_seen_and_the_old_one_comes_back(place: 
     assert {place.note(name) for name in place.names} == {"one"}
 
 
+def test_an_undo_can_be_undone(place: Place) -> None:
+    place.ok()
+    place.registry.put(f"{CORE}/python", "v2", ROOT, note="two")
+    result = place.ok()
+    now = place.ids()
+    undone = place.undo(result["undo_id"])
+    assert place.ids() != now
+    assert place.undo(undone["undo_id"])["changed"]
+    assert place.ids() == now
+
+
 def test_what_was_planned_is_pulled_whatever_the_tag_stands_for_by_then(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.images import Images
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 from ..connect.docker import Docker, DockerError
-from ..connect.images import Images
+from ..connect.images import Image, Images
 from ..procedure.check import Procedure
 from ..procedure.envelope import Change, Finding, Outcome
 from ..procedure.envelope import Image as Shape
 from ..procedure.errors import Refusal
-from ..procedure.undo import Store
+from ..procedure.undo import Store, matches
 from .config import read_config
 from .errors import JobRunnerError
 from .image_state import IMAGE, ImageState, diagnose, facts, look, names_of, plan
@@ -68,7 +68,7 @@ class JobImage(Procedure[ImageState]):
         if change.action == "remove":
             return self._remove(change)
         name, repository = change.subject[len(IMAGE) :], self.names.repository if self.names else ""
-        if _id(look(self.images.get(name), repository)) != _id(change.before):
+        if not matches(change.before, look(self.images.get(name), repository)):
             return Outcome(False, CHANGED)
         self.images.tag(self._wanted(change, repository), name)
         return Outcome(True, actual=look(self.images.get(name), repository))
@@ -102,10 +102,6 @@ def _names(params: Mapping[str, Any]) -> Any:
     return names_of(params["name"], params["tag"], registry, params["proxy"], params["aliases"], params["allowed"])
 
 
-def _id(shape: Optional[Shape]) -> Optional[str]:
-    return None if shape is None else str(shape["id"])
-
-
 class ImageStore(Store):
     """Names of images on the engine that a run was made on."""
 
@@ -121,7 +117,7 @@ class ImageStore(Store):
         return [(look(self.images.get(change.subject[len(IMAGE) :]), self.repository), None) for change in changes]
 
     def guards(self, plan: Sequence[Change]) -> List[Refusal]:
-        gone = [change for change in plan if change.after is not None and self.images.get(str(change.after["id"])) is None]
+        gone = [change for change in plan if change.after is not None and self._image(change.after) is None]
         if not gone:
             return []
         reason = "%d names stood for images that were removed since, first %s." % (len(gone), gone[0].subject)
@@ -132,13 +128,20 @@ class ImageStore(Store):
 
     def _back(self, change: Change) -> Outcome:
         name = change.subject[len(IMAGE) :]
-        if _id(look(self.images.get(name), self.repository)) != _id(change.before):
+        if not matches(change.before, look(self.images.get(name), self.repository)):
             return Outcome(False, CHANGED)
         if change.after is None:
             self.images.remove(name)
         else:
-            self.images.tag(str(change.after["id"]), name)
+            image = self._image(change.after)
+            if image is None:
+                return Outcome(False, "the image that it stood for was removed meanwhile")
+            self.images.tag(image.id, name)
         return Outcome(True)
+
+    def _image(self, wanted: Shape) -> Optional[Image]:
+        """By its id, or by its digest where a run was killed before it could note the id."""
+        return self.images.get(str(wanted["id"]) if "id" in wanted else "%s@%s" % (self.repository, wanted["digest"]))
 
 
 STORES = {"jobrunner_image": ImageStore}

@@ -44,6 +44,8 @@ class Lab:
     patch: pytest.MonkeyPatch
     finish: Callable[[Callable[[], None]], None]
     """What a scenario leaves running is ended by what it gives to this."""
+    fixture: Callable[[str], Any]
+    """A fixture by its name, for scenarios that need a server of another kind."""
 
 
 class Scenario(ABC):
@@ -347,6 +349,7 @@ class StopServices(StartServices):
     wanted = "stopped"
 
 
+from crash.jobrunner_images import LookAtVolume, LookNoMore, PullImage  # noqa: E402
 from crash.level4 import RemoveOutput, RemoveOutputElsewhere  # noqa: E402  it builds on what is above
 from crash.setting import AddSecretSetting, RemoveSetting, ReplaceSetting  # noqa: E402
 
@@ -354,6 +357,8 @@ SCENARIOS: dict[str, Sequence[type[Scenario]]] = {
     "fits_enqueue": (Enqueue,),
     "fits_permissions": (Permissions,),
     "fits_queue_reset": (QueueResetA, QueueResetC),
+    "jobrunner_debug": (LookAtVolume, LookNoMore),
+    "jobrunner_image": (PullImage,),
     "jobrunner_output_remove": (RemoveOutput, RemoveOutputElsewhere),
     "jobrunner_setting": (ReplaceSetting, AddSecretSetting, RemoveSetting),
     "runbook_undo": (UndoneReset,),

@@ -177,7 +177,7 @@ def test_killed_at_every_point(
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
 ) -> None:
-    scenario = kind(Lab(database, connection, places, tmp_path, monkeypatch, request.addfinalizer), journal_dir)
+    scenario = kind(Lab(database, connection, places, tmp_path, monkeypatch, request.addfinalizer, request.getfixturevalue), journal_dir)
     original = scenario.dump()
     first = str(tmp_path / "undisturbed")
     if os.path.exists(journal_dir):
