@@ -19,7 +19,7 @@ from .service import ServiceState, read_service
 
 SERVICE = "service:"
 UP, DOWN = "active", "inactive"
-_PROCESS = Pattern(args=("-m", "jobrunner.service"))
+PROCESS = Pattern(args=("-m", "jobrunner.service"))
 _SYSTEMCTL = "/usr/bin/systemctl"
 """As sudoers has it (backend-server, ``services/jobrunner/jobrunner.sudo``)."""
 _PAUSE = 0.2
@@ -70,7 +70,7 @@ def look(name: str) -> ServiceSeen:
         unit: Optional[ServiceState] = read_service(name)
     except ServiceError:
         unit = None
-    pids = tuple(sorted(process.pid for process in processes() if _PROCESS.matches(process) and not contained(process)))
+    pids = tuple(sorted(process.pid for process in processes() if PROCESS.matches(process) and not contained(process)))
     return ServiceSeen(full_name(name), unit, pids, hides_others())
 
 
