@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, TypeVar
 
-from ..connect.docker import Docker, DockerError, timestamp
+from ..connect.docker import Docker, DockerError, Usage, timestamp
 from ..connect.service import ServiceError
 from ..connect.sqlite import Database, SqliteError
 from ..procedure.check import Check
@@ -23,7 +23,7 @@ from .objects import Objects, container_of, objects_in
 from .place import Place
 from .service import LogLine, ServiceState, last_log_line, read_service
 from .tables import active_jobs, counts, flags, jobs, read_layout
-from .usage import read_disks, read_machine
+from .usage import process_usage, read_disks, read_machine
 from .verdict import diagnose
 
 T = TypeVar("T")
@@ -137,9 +137,14 @@ class BackendInfo(Check[BackendState]):
             again = self._try("docker", self._engine)
             objects = _agreed(objects, again.objects, running) if again else objects
         ended = self._try("docker", lambda: self._ended(objects, running)) or {}
-        up = [found.container.name for found in objects.values() if found.container and found.container.state == "running"]
-        usage = (self._try("docker", lambda: self.docker.usage(up)) or {}) if self.stats else {}
-        return replace(engine, objects=objects, ended=ended, usage=usage)
+        up = {found.container.name: found.container.id for found in objects.values() if found.container and found.container.state == "running"}
+        return replace(engine, objects=objects, ended=ended, usage=self._usage(up) if self.stats else {})
+
+    def _usage(self, up: Mapping[str, str]) -> Dict[str, Usage]:
+        """As the engine measures it; what it cannot measure by the processes themselves."""
+        found = self._try("docker", lambda: self.docker.usage(list(up))) or {}
+        unmeasured = {name: container for name, container in up.items() if name not in found}
+        return dict(process_usage(unmeasured), **found) if unmeasured else found
 
     def _ended(self, objects: Mapping[str, Objects], running: Sequence[str]) -> Dict[str, Optional[float]]:
         ended: Dict[str, Optional[float]] = {}
