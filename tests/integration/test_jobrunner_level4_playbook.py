@@ -17,6 +17,9 @@ from play import BIN, ROOT, Run
 from removing import WORKSPACE, Folders
 
 
+PLAYBOOK = "jobrunner_level4_remove"
+
+
 class Player:
     """An operator with an inventory of one backend."""
 
@@ -48,7 +51,7 @@ class Player:
         inventory.write_text(json.dumps({"jobrunner_backends": {"hosts": {"localhost": host}}}), encoding="utf-8")
         report = self.directory / "report.json"
         report.unlink(missing_ok=True)
-        playbook = str(ROOT / "playbooks" / "jobrunner_level4_remove.yml")
+        playbook = str(ROOT / "playbooks" / f"{PLAYBOOK}.yml")
         done = self._call(["ansible-playbook", "-i", str(inventory), playbook, "-e", json.dumps(variables), *(["--check"] if check else [])])
         return Run(done.returncode, done.stdout, json.loads(report.read_text(encoding="utf-8")))
 
