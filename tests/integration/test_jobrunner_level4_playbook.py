@@ -16,7 +16,6 @@ import pytest
 from play import BIN, ROOT, Run
 from removing import WORKSPACE, Folders
 
-
 PLAYBOOK = "jobrunner_level4_remove"
 
 
