@@ -6,11 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from lab.hosts import Host, Lab
+from lab.hosts.backend_host import BackendHost
 from lab.hosts.fits_host import FitsHost
 from operating import Operator
+
+Server = TypeVar("Server", FitsHost, BackendHost)
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +43,12 @@ def archive(host: Callable[..., Host]) -> Iterator[FitsHost]:
 
 
 @pytest.fixture
+def backend(host: Callable[..., Host]) -> Iterator[BackendHost]:
+    """A backend that runs job-runner; mended and emptied after the test."""
+    yield from _lent(BackendHost(host("backend")))
+
+
+@pytest.fixture
 def fits_a(host: Callable[..., Host]) -> Iterator[FitsHost]:
     """A FITS server of the runbook's era."""
     yield from _lent(FitsHost(host("fits-a")))
@@ -56,7 +66,7 @@ def fits(request: pytest.FixtureRequest, host: Callable[..., Host]) -> Iterator[
     yield from _lent(FitsHost(host(request.param)))
 
 
-def _lent(server: FitsHost) -> Iterator[FitsHost]:
+def _lent(server: Server) -> Iterator[Server]:
     yield server
     server.mend()
     server.clear()
