@@ -27,7 +27,7 @@ _URL = re.compile(r"\b(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,30}://)(?P<user>[^\s/@
 _NAMES = r"(?:TOKEN|PASSWORD|PASSWD|SECRET|DATABASE_URL|API_KEY|PRIVATE_KEY|LICENSE|CREDENTIALS?)"
 _ASSIGNED = re.compile(r"(?P<name>\b[A-Z0-9_]{0,40}" + _NAMES + r"[A-Z0-9_]{0,40})(?P<sign>=|: ?)(?P<value>[^\s'\",}]+)")
 _AUTHORIZATION = re.compile(r"(?i)(?P<name>\bauthorization['\"]?\s*[:=]\s*['\"]?(?:(?:bearer|basic|token)\s+)?)(?P<value>[^\s'\",}]+)")
-_PATH = re.compile(r"(?:/[A-Za-z0-9._-]{0,24})+")
+_PATH = re.compile(r"(?:/[A-Za-z0-9._-]{0,20})+")
 _REDACTED = "REDACTED"
 _TOKEN = re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,})")
 
