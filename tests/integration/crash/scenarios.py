@@ -55,6 +55,9 @@ class Scenario(ABC):
     effects: Sequence[Effect] = ()
     """Where this fix touches its system: it is killed before each call, and before whatever comes after it."""
 
+    undoable = True
+    """Otherwise an undo is refused as soon as anything was made, and changes nothing."""
+
     finely = True
     """Also at each write of a file, not only at the boundaries of the engine: for fixes that are quick to repeat."""
 
@@ -349,7 +352,9 @@ class StopServices(StartServices):
     wanted = "stopped"
 
 
+from crash.deploy import DeployJobRunner  # noqa: E402
 from crash.jobrunner_images import LookAtVolume, LookNoMore, PullImage  # noqa: E402
+from crash.jobs import ClearedFlag, Flag, KilledRunning, KilledWaiting, Rebooted, RebootedRunning, Retried  # noqa: E402
 from crash.level4 import RemoveOutput, RemoveOutputElsewhere  # noqa: E402  it builds on what is above
 from crash.setting import AddSecretSetting, RemoveSetting, ReplaceSetting  # noqa: E402
 
@@ -358,8 +363,12 @@ SCENARIOS: dict[str, Sequence[type[Scenario]]] = {
     "fits_permissions": (Permissions,),
     "fits_queue_reset": (QueueResetA, QueueResetC),
     "jobrunner_debug": (LookAtVolume, LookNoMore),
+    "jobrunner_flag": (Flag, ClearedFlag),
     "jobrunner_image": (PullImage,),
+    "jobrunner_job": (KilledWaiting, KilledRunning, Retried),
     "jobrunner_output_remove": (RemoveOutput, RemoveOutputElsewhere),
+    "jobrunner_prepare_for_reboot": (Rebooted, RebootedRunning),
+    "jobrunner_deploy": (DeployJobRunner,),
     "jobrunner_setting": (ReplaceSetting, AddSecretSetting, RemoveSetting),
     "runbook_undo": (UndoneReset,),
     "service_restart": (StartServices, StopServices),
