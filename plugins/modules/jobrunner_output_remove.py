@@ -39,6 +39,7 @@ options:
     description:
       - The files, as exact paths relative to the workspace's directory. Files that are not there need nothing; a finding says what is known
         of them.
+      - Give a list, even of one. A text in its place is taken apart at its commas, which names of files may have.
     type: list
     elements: str
     required: true

@@ -21,8 +21,10 @@ from unittest import mock
 import pytest
 from ansible_collections.fieldops.runbooks.plugins.module_utils.jobrunner import manifest as manifests
 from ansible_collections.fieldops.runbooks.plugins.module_utils.jobrunner import output, output_files, output_quarantine
+from lab.jobrunner.backend import Backend
+from lab.jobrunner.lab_secrets import SECRETS
 from removing import ENTRY, MODULE, WORKSPACE, Folders, codes, finding, planned
-from support import run_refused
+from support import run_ok, run_refused
 
 NAMES = (
     "output/table.csv",
@@ -164,6 +166,9 @@ def test_the_quarantine_is_its_owners_alone(folders: Folders) -> None:
     for path in [folders.quarantine, *(path for path in folders.quarantine.rglob("*") if path.is_dir())]:
         info = path.stat()
         assert (stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid) == (0o700, OWNER, OWNER), path
+        path.chmod(0o750)  # as the backend's installer leaves every directory of level 3
+    folders.put("output/table.csv")
+    assert folders.ok("output/table.csv")["changed"]
 
 
 # -- names ---------------------------------------------------------------------------------------------------------------
@@ -404,6 +409,43 @@ def test_the_next_run_of_the_action_is_foretold_and_found(folders: Folders) -> N
     assert "copies it from level 3" in told["summary"]
 
 
+@pytest.mark.step("O18")
+@pytest.mark.parametrize("backend", [{"user_version": 2}, {"user_version": 3, "journal_mode": "wal"}], indirect=True)
+def test_beside_job_runner(backend: Backend, journal_dir: str) -> None:
+    """Its loop makes the file, and makes it again when the action is run again; meanwhile something else keeps writing to the database."""
+    arguments = {name: value for name, value in backend.params.items() if name != "docker_host"}
+    arguments |= {"workspace": "ws", "files": ["output/table.csv"], "sync_sources": [], "journal_dir": journal_dir}
+    target = backend.medium / "workspaces/ws/output/table.csv"
+    first = backend.add_job("running", "executing", container="exited", outputs={"output/table.csv": "a,b"})
+    turns(backend)
+    assert target.read_text() == "a,b"
+    rows = backend.rows()
+
+    with backend.writer() as writer:
+        result = run_ok(MODULE, arguments)
+    assert (writer.errors, writer.lost) == ([], [])
+    assert not target.exists()
+    assert {job: row for job, row in backend.rows().items() if job in rows} == rows
+    assert finding(result, "original")["detail"]["producers"] == [{"job_id": first, "action": "a", "status_code": "succeeded", "active": False}]
+    assert json.loads((target.parents[1] / "metadata/manifest.json").read_text()) == {"repo": None, "workspace": "ws"}
+
+    again = backend.add_job("running", "executing", container="exited", outputs={"output/table.csv": "c,d"})
+    told = finding(run_ok(MODULE, arguments), "original")
+    assert (told["severity"], again in told["summary"]) == ("warning", True)
+    turns(backend)
+    assert target.read_text() == "c,d"
+    told = finding(run_ok(MODULE, arguments, check=True), "came_back")
+    assert f"each run of action a (last made by job {again}) copies it from level 3" in told["summary"]
+    shown = json.dumps([result, told])
+    assert not [secret for secret in SECRETS.values() if secret in shown]
+
+
+def turns(backend: Backend) -> None:
+    """In this process, which lets go of the database then: it is another process that the fix works beside."""
+    backend.loop_turns(5, until="idle")
+    backend.restart()
+
+
 def test_the_manifest_knows_the_action_of_a_file_that_the_database_forgot(folders: Folders) -> None:
     folders.put("output/table.csv")
     folders.put("output/table.csv", "high")
@@ -620,6 +662,27 @@ def test_a_purge_that_was_killed_is_finished(folders: Folders) -> None:
     losses = [change["data_loss"] for change in run_refused(MODULE, folders.arguments("table.csv", purge=True))["changes"]]
     assert folders.ok("table.csv", purge=True, accept_data_loss=losses)["changed"]
     assert [Path(name).name for name in folders.quarantined()] == ["purged.1"]
+
+
+@pytest.mark.parametrize("what", ["written", "replaced", "gone", "link", "directory", "workspace"])
+def test_what_changes_while_it_is_copied_is_left_alone(tmp_path: Path, journal_dir: str, elsewhere: Path, what: str) -> None:
+    folders = Folders(tmp_path, journal_dir, quarantine=elsewhere / "quarantine")
+    folders.put("output/table.csv")
+    victim = folders.put("output/table.csv", data=b"victim", workspace="another")
+    original = output_quarantine._copy_file
+
+    def copying(*arguments: Any) -> None:
+        original(*arguments)
+        meddle(folders, what, victim)
+
+    with mock.patch.object(output_quarantine, "_copy_file", copying):
+        result = folders.ok("output/table.csv")
+    assert victim.read_bytes() == b"victim"
+    if what in ("directory", "workspace"):  # what was looked into is held by its handle, wherever it is moved
+        assert result["changed"]
+    else:
+        assert not result["changed"]
+        assert folders.quarantined() == []
 
 
 def test_what_comes_meanwhile_is_not_replaced_by_an_undo(spread: Folders) -> None:

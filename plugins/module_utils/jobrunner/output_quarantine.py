@@ -117,7 +117,7 @@ class Quarantine:
         """Move a file in, if it still is the one that was seen, to the last byte. Why not, if it was not done."""
         try:
             with _parent(root, path) as (parent, base), self._opened(root, path, make=True) as folder:
-                if version(os.stat(base, dir_fd=parent, follow_symlinks=False)) != seen:
+                if not _still(parent, base, seen):
                     return CHANGED
                 if not _moved(parent, base, folder, name):
                     return self._take_copy(parent, base, folder, name, seen, sha256)
@@ -135,7 +135,7 @@ class Quarantine:
     def _take_copy(parent: int, base: str, folder: int, name: str, seen: Tuple[int, ...], sha256: str) -> str:
         new, part = name + _NEW, name + _PART
         _copy_file(parent, base, folder, part)
-        if version(os.stat(base, dir_fd=parent, follow_symlinks=False)) != seen or _digest(folder, part) != sha256:
+        if not _still(parent, base, seen) or _digest(folder, part) != sha256:
             os.unlink(part, dir_fd=folder)
             return CHANGED
         os.replace(part, new, src_dir_fd=folder, dst_dir_fd=folder)  # one that is there is of a run that was killed, and just the same
@@ -192,6 +192,8 @@ class Quarantine:
                 os.close(note)
                 sync(folder)
                 os.unlink(name, dir_fd=folder)
+                for half in (each for each in os.listdir(folder) if each.endswith(_PART)):  # of a run that was killed
+                    os.unlink(half, dir_fd=folder)
                 sync(folder)
         except FileNotFoundError:
             return CHANGED
@@ -280,6 +282,10 @@ def _copy_file(folder: int, name: str, target: int, new: str) -> None:
             raise
     owner = (info.st_uid, info.st_gid) if os.geteuid() == 0 else None
     same_attributes(target, new, stat.S_IMODE(info.st_mode), owner, info.st_mtime_ns)
+
+
+def _still(folder: int, name: str, seen: Tuple[int, ...]) -> bool:
+    return _exists(name, folder) and version(os.stat(name, dir_fd=folder, follow_symlinks=False)) == seen
 
 
 def _digest(folder: int, name: str) -> str:
