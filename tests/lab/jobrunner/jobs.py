@@ -111,15 +111,17 @@ class Jobs:
         script = run or (FOREVER if container == "running" else _script({"output/table.csv": "a,b\n1,2\n"} if outputs is None else outputs, exit_code))
         command = f"ehrql:v0 generate-dataset {script}" if database else f"python:v2 {script}"
         row = job_row(self.user_version, name, state, code, action, workspace, columns.pop("run_command", command), **columns)
-        with self.connection() as connection:
-            connection.execute("INSERT OR IGNORE INTO job_request (id, original) VALUES (?, ?)", (name, json.dumps({"identifier": name})))
-            marks = ", ".join("?" * len(row))
-            columns_ = ", ".join(f'"{column}"' for column in row)
-            connection.execute(f"INSERT INTO job ({columns_}) VALUES ({marks})", list(row.values()))
         mount = self._add_volume(row["id"], volume, manager, stamped)
         if container is not None:
             self._add_container(row, container, mount, database)
+        self._insert(name, row)  # last: a job-runner that runs looks at rows, and then for what there is
         return str(row["id"])
+
+    def _insert(self, request: str, row: Mapping[str, Any]) -> None:
+        names, marks = ", ".join(f'"{column}"' for column in row), ", ".join("?" * len(row))
+        with self.connection() as connection:
+            connection.execute("INSERT OR IGNORE INTO job_request (id, original) VALUES (?, ?)", (request, json.dumps({"identifier": request})))
+            connection.execute(f"INSERT INTO job ({names}) VALUES ({marks})", list(row.values()))
 
     def add_every_code(self, **columns: Any) -> dict[str, str]:
         """A row in every state and code, without Docker objects; ids by code."""
