@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # Stand-in of `just manage`: the managed configuration is made anew, owners and modes are set, which changes every ctime; the service is started.
 set -euo pipefail
 umask 027

@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # Stand-in of the deploy script with its defects: it pulls the code in the place of the dependencies, takes a changed ctime for a changed
 # file, wants a branch to be checked out, and restarts whatever there was to do.
 set -euo pipefail
