@@ -49,6 +49,15 @@ options:
     description: Share of space and of inodes that must be left on the file systems of jobs. A quarter of it is critical.
     type: float
     default: 10.0
+  wait:
+    description:
+      - Look again for up to this many seconds, an hour at most, until RV(healthy) is true. What was seen last is returned either way.
+    type: float
+    default: 0.0
+  settle:
+    description: Seconds that the main process must be old before the service is believed to stay up.
+    type: float
+    default: 10.0
   timeout:
     description: Seconds to wait for one answer of the Docker Engine.
     type: float
@@ -74,6 +83,11 @@ EXAMPLES = r"""
   become: true
   become_user: opensafely
 
+- name: Wait until it works again after a reboot
+  fieldops.runbooks.jobrunner_info:
+    wait: 180
+  become: true
+
 - name: A backend whose files are elsewhere
   fieldops.runbooks.jobrunner_info:
     workdir: /srv/jobrunner/workdir
@@ -84,6 +98,12 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+healthy:
+  description:
+    - Whether the service is up and stays so, its main loop turns, database and engine can be read, and no job waits for a reboot any more.
+  returned: always
+  type: bool
+  sample: true
 service:
   description: The unit, as systemd sees it, and its signs of life. Null when systemd could not be asked.
   returned: always
@@ -345,7 +365,7 @@ evidence:
   description: What the findings rest on.
   returned: always
   type: dict
-  sample: {"places": {"database": "/home/opensafely/jobrunner/workdir/db.sqlite"}, "docker_host": "unix:///var/run/docker.sock", "missing": {}}
+  sample: {"places": {"database": "/home/opensafely/jobrunner/workdir/db.sqlite"}, "docker_host": "unix:///var/run/docker.sock", "missing": {}, "uid": 0}
 elapsed:
   description: Seconds that the module took on the node.
   returned: always
@@ -368,6 +388,8 @@ OPTIONS = ArgumentSpec(
         "loop_timeout": {"type": "float", "default": 300.0},
         "finalise_timeout": {"type": "float", "default": 600.0},
         "disk_min_percent": {"type": "float", "default": 10.0},
+        "wait": {"type": "float", "default": 0.0},
+        "settle": {"type": "float", "default": 10.0},
         "timeout": {"type": "float", "default": 30.0},
     }
 )

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -147,6 +148,31 @@ def test_a_loop_that_hangs_while_its_unit_is_active(backend: Backend, look: Any,
         backend.change(job, updated_at=int(time.time()) - 30)
         assert "service.loop_stuck" not in codes(look())
     assert found["severity"] == "critical"
+
+
+@pytest.mark.step("O21")
+def test_it_waits_until_jobs_are_taken_up_again(backend: Backend, look: Any) -> None:
+    job = backend.add_job("pending", "waiting_on_reboot", volume=False)
+    assert look(settle=0)["healthy"] is False
+    service = threading.Timer(1.0, lambda: backend.change(job, status_code="waiting_on_workers", updated_at=int(time.time())))
+    service.start()
+    began = time.monotonic()
+    result = look(settle=0, wait=30)
+    service.join()
+    assert result["healthy"] is True
+    assert 1 <= time.monotonic() - began < 10
+
+
+@pytest.mark.step("O21")
+def test_it_waits_no_longer_than_asked_for_and_says_what_it_saw(backend: Backend, look: Any, units: Units) -> None:
+    units.stop("jobrunner")
+    began = time.monotonic()
+    result = look(wait=2)
+    assert 2 <= time.monotonic() - began < 8
+    assert result["healthy"] is False
+    assert "service.stopped" in codes(result)
+    units.start("jobrunner")
+    assert look(settle=1.5, wait=20)["healthy"] is True
 
 
 @pytest.mark.step("O2")
@@ -338,7 +364,7 @@ def test_a_configuration_file_that_is_missing(backend: Backend, look: Any) -> No
 
 
 @pytest.mark.parametrize(
-    ("options", "said"), [({"loop_timeout": 5}, "loop_timeout must be 60 or more"), ({"disk_min_percent": -1}, "disk_min_percent must be 0 or more")]
+    ("options", "said"), [({"loop_timeout": 5}, "loop_timeout must be 60 or more"), ({"disk_min_percent": -1}, "disk_min_percent must be 0 or more"), ({"wait": 4000}, "wait must be 3600")]
 )
 def test_bad_input(backend: Backend, options: dict[str, Any], said: str) -> None:
     assert said in run_refused("jobrunner_info", {**backend.params, **options})["msg"]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, TypeVar
@@ -15,7 +16,7 @@ from ..connect.sqlite import Database, SqliteError
 from ..procedure.check import Check
 from ..procedure.envelope import Finding
 from .errors import JobRunnerError
-from .info_state import DEBUG, BackendState, Engine, Limits, Tables, exited, facts
+from .info_state import DEBUG, BackendState, Engine, Limits, Tables, exited, facts, healthy
 from .looking import config_rows
 from .metadata import Scrubber
 from .names import container_name
@@ -27,6 +28,9 @@ from .usage import process_usage, read_disks, read_machine
 from .verdict import diagnose
 
 T = TypeVar("T")
+LONGEST_WAIT = 3600.0
+_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
+"""Seconds between two looks while it waits."""
 _ERRORS = (JobRunnerError, SqliteError, DockerError, ServiceError)
 
 
@@ -43,7 +47,11 @@ class BackendInfo(Check[BackendState]):
             loop=_at_least("loop_timeout", params["loop_timeout"], 60),
             finalise=_at_least("finalise_timeout", params["finalise_timeout"], 0),
             disk=_at_least("disk_min_percent", params["disk_min_percent"], 0) / 100,
+            settle=_at_least("settle", params["settle"], 0),
         )
+        self.wait = _at_least("wait", params["wait"], 0)
+        if self.wait > LONGEST_WAIT:
+            raise JobRunnerError("wait must be %g seconds or less, not %g" % (LONGEST_WAIT, self.wait))
         self.docker = Docker(self.place.docker_host, timeout=params["timeout"])
         self.missing: Dict[str, str] = {}
         self.refused = False
@@ -52,6 +60,17 @@ class BackendInfo(Check[BackendState]):
         self.docker.close()
 
     def observe(self) -> BackendState:
+        """Once, or again and again until it is as it should be, or time is up."""
+        deadline, pause = time.monotonic() + self.wait, _PAUSE
+        while True:
+            state = self._look()
+            left = deadline - time.monotonic()
+            if left <= 0 or healthy(state, self.limits):
+                return state
+            time.sleep(min(pause, left))
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _look(self) -> BackendState:
         self.missing, self.refused = {}, False
         now = time.time()
         service = self._try("service", lambda: read_service(self.unit))
@@ -82,11 +101,11 @@ class BackendInfo(Check[BackendState]):
         return diagnose(state, self.limits)
 
     def facts(self, state: BackendState) -> Mapping[str, Any]:
-        shown: Dict[str, Any] = self._scrubber().value(facts(state))
+        shown: Dict[str, Any] = self._scrubber().value(facts(state, self.limits))
         return shown
 
     def evidence(self, state: BackendState) -> Mapping[str, Any]:
-        return {"places": dict(state.places), "docker_host": self.place.docker_host, "missing": dict(state.missing)}
+        return {"places": dict(state.places), "docker_host": self.place.docker_host, "missing": dict(state.missing), "uid": os.geteuid()}
 
     def _try(self, part: str, read: Callable[[], T]) -> Optional[T]:
         try:

@@ -28,6 +28,10 @@ class Limits:
     finalise: float = 600.0
     disk: float = 0.10
     memory: float = 0.05
+    settle: float = 10.0
+    """Seconds that the main process must be old before it is believed to stay."""
+    pick_up: float = 60.0
+    """Seconds that a main loop is given to take up jobs that waited for a reboot; a turn of it takes some seconds."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,18 @@ class BackendState:
         return [found for job_id, found in sorted(self.engine.objects.items()) if job_id not in running and found.any]
 
 
+def healthy(state: BackendState, limits: Limits) -> bool:
+    """Up, and staying so, with nothing left of a reboot: not merely active."""
+    service = state.service
+    if service is None or not service.up or service.compose or service.looping() or state.tables is None or state.engine is None:
+        return False
+    if service.age is None or service.age < limits.settle:
+        return False
+    beat = state.heartbeat()
+    stuck = beat is not None and beat > limits.loop and service.age > limits.loop
+    return not stuck and not any(row["status_code"] == "waiting_on_reboot" for row in state.pending)
+
+
 def row_of(state: BackendState, job_id: str) -> Optional[Mapping[str, Any]]:
     """What the database says of a job that has objects."""
     if state.tables is None:
@@ -110,12 +126,13 @@ def is_paused(value: Any) -> bool:
     return str(value).lower() == "true"
 
 
-def facts(state: BackendState) -> Dict[str, Any]:
+def facts(state: BackendState, limits: Limits) -> Dict[str, Any]:
     """The module's return values."""
     tables, database = state.tables, None
     if tables is not None:
         database = {"user_version": tables.layout.version, "journal_mode": tables.journal_mode, "path": state.places.get("database")}
     return {
+        "healthy": healthy(state, limits),
         "service": dict(state.service.to_dict(), **_log(state)) if state.service else None,
         "database": database,
         "flags": {name: dict(flag) for name, flag in tables.flags.items()} if tables else None,

@@ -24,7 +24,7 @@ _MOUNT = (_FILE, "Mount the volume of a running job")
 def diagnose_jobs(state: BackendState, limits: Limits) -> List[Finding]:
     if state.tables is None or state.engine is None:
         return []
-    return [*_unfinished(state), *_not_finalised(state, limits), *_without_container(state), *_left(state), *_debugging(state)]
+    return [*_unfinished(state), *_not_taken_up(state, limits), *_not_finalised(state, limits), *_without_container(state), *_left(state), *_debugging(state)]
 
 
 def _unfinished(state: BackendState) -> List[Finding]:
@@ -37,6 +37,17 @@ def _unfinished(state: BackendState) -> List[Finding]:
     remedy = Remedy("finish the preparation before the service is started", "fieldops.runbooks.jobrunner_prepare_for_reboot")
     detail = {"job_ids": listed, "count": len(ids)}
     return [Finding("jobrunner.reboot.unfinished", "critical", "waiting_on_reboot", text % (len(ids), told), detail, remedy, _REBOOT)]
+
+
+def _not_taken_up(state: BackendState, limits: Limits) -> List[Finding]:
+    ids = [row["id"] for row in state.pending if row["status_code"] == "waiting_on_reboot" and not state.objects(row["id"]).any]
+    service = state.service
+    if not ids or service is None or not service.up or service.age is None or service.age < limits.pick_up:
+        return []
+    listed, told = split_ids(ids)
+    text = "%d jobs still wait for a reboot, although the service has been up for %d s (%s)" % (len(ids), service.age, told)
+    remedy = Remedy("see in its log what the main loop does: it takes up such jobs in its next turn")
+    return [Finding("jobrunner.reboot.waiting", "warning", "waiting_on_reboot", text, {"job_ids": listed, "count": len(ids)}, remedy, _REBOOT)]
 
 
 def _not_finalised(state: BackendState, limits: Limits) -> List[Finding]:

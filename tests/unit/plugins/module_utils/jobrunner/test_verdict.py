@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.fieldops.runbooks.plugins.module_utils.jobrunner import info_state
-from ansible_collections.fieldops.runbooks.plugins.module_utils.jobrunner.info_state import BackendState, Engine, Limits, Tables, facts
+from ansible_collections.fieldops.runbooks.plugins.module_utils.jobrunner.info_state import BackendState, Engine, Limits, Tables, facts, healthy
 from ansible_collections.fieldops.runbooks.plugins.module_utils.jobrunner.objects import Container, Objects
 from ansible_collections.fieldops.runbooks.plugins.module_utils.jobrunner.service import ServiceState, line_of, service_of
 from ansible_collections.fieldops.runbooks.plugins.module_utils.jobrunner.tables import CODES, Layout
@@ -83,7 +83,7 @@ def test_the_service(parts: dict[str, Any], wanted: dict[str, str]) -> None:
         (row(code="preparing"), Objects(JOB, volume="v"), {"ok": "ok"}),
         (row(code="executing"), Objects(JOB, volume="v"), {"jobs.without_container": "warning"}),
         (row(code="executed"), Objects(JOB), {"jobs.without_container": "warning"}),
-        (row("pending", "waiting_on_reboot", started_at=None), Objects(JOB), {"ok": "ok"}),
+        (row("pending", "waiting_on_reboot", started_at=None), Objects(JOB), {"reboot.waiting": "warning"}),
         (row("pending", "waiting_on_reboot", started_at=None), Objects(JOB, volume="v"), {"reboot.unfinished": "critical"}),
         (row("pending", "waiting_on_reboot"), Objects(JOB, directory="/v"), {"reboot.unfinished": "critical"}),
         (row("pending", "created"), Objects(JOB, container("exited")), {"leftover.pending": "warning"}),
@@ -154,8 +154,36 @@ def test_parts_that_are_missing() -> None:
     state = made([], {}, tables=None, engine=None, service=None, missing={"database": "x", "docker": "y", "service": "z"})
     assert codes(state) == {"database.unreadable": "critical", "docker.away": "critical", "service.unknown": "warning"}
     assert codes(replace(state, layout_refused=True))["layout.unsupported"] == "critical"
-    told = facts(state)
+    told = facts(state, Limits())
     assert (told["service"], told["jobs"], told["docker"], told["paused"]) == (None, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("parts", "wanted"),
+    [
+        ({}, True),
+        ({"restarts": 3}, True),
+        ({"age": 9.0}, False),
+        ({"age": 11.0}, True),
+        ({"restarts": 1, "age": 11.0}, False),
+        ({"main_pid": None, "active": "inactive"}, False),
+        ({"type": "oneshot"}, False),
+    ],
+)
+def test_healthy_is_more_than_active(parts: dict[str, Any], wanted: bool) -> None:
+    good = made([row()], {JOB: Objects(JOB, container())}, service=replace(UP, **parts))
+    assert healthy(good, Limits()) is wanted
+    assert not healthy(replace(good, tables=None), Limits())
+    assert not healthy(replace(good, engine=None), Limits())
+
+
+def test_what_a_reboot_left_to_do() -> None:
+    waiting = made([row("pending", "waiting_on_reboot")], {})
+    assert not healthy(waiting, Limits())
+    assert codes(waiting) == {"reboot.waiting": "warning"}
+    young = replace(waiting, service=replace(UP, age=30.0))
+    assert codes(young) == {"ok": "ok"}
+    assert not healthy(made([row(updated_at=NOW - 4000)], {}), Limits())
 
 
 def test_a_heartbeat_is_the_newest_of_all_active_jobs() -> None:
