@@ -193,6 +193,7 @@ from ..module_utils.connect.sqlite import SqliteError
 from ..module_utils.fits.errors import FitsError
 from ..module_utils.fits.undo import STORES as FITS_STORES
 from ..module_utils.jobrunner.debug import STORES as DEBUG_STORES
+from ..module_utils.jobrunner.deploy_run import STORES as DEPLOY_STORES
 from ..module_utils.jobrunner.errors import JobRunnerError
 from ..module_utils.jobrunner.image import STORES as IMAGE_STORES
 from ..module_utils.jobrunner.output_undo import STORES as OUTPUT_STORES
@@ -204,7 +205,7 @@ from ..module_utils.procedure.module import run_fix
 from ..module_utils.procedure.undo import undo_factory
 
 OPTIONS = ArgumentSpec({"undo_id": {"type": "str", "required": True}, "changes": {"type": "list", "elements": "int", "default": []}})
-STORES = dict(FITS_STORES, **RESTART_STORES, **OUTPUT_STORES, **IMAGE_STORES, **DEBUG_STORES, **SETTING_STORES, **JOB_STORES)
+STORES = dict(FITS_STORES, **RESTART_STORES, **OUTPUT_STORES, **IMAGE_STORES, **DEBUG_STORES, **SETTING_STORES, **DEPLOY_STORES, **JOB_STORES)
 
 
 def main() -> None:

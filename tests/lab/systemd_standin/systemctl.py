@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`systemctl`, as far as it is needed here: list-units, list-unit-files, show, status, is-active, start, stop, reset-failed."""
+"""`systemctl`, as far as it is needed here: list-units, list-unit-files, show, status, is-active, start, stop, restart, reset-failed."""
 
 from __future__ import annotations
 
@@ -106,6 +106,7 @@ def main(arguments: Sequence[str]) -> int:
         "is-active": lambda name: is_active(units, name),
         "start": lambda name: units.start(name, "--no-block" not in options),
         "stop": lambda name: units.stop(name, "--no-block" not in options),
+        "restart": lambda name: units.stop(name) or units.start(name),
         "reset-failed": units.reset_failed,
     }
     return each(verb, verbs, names)
