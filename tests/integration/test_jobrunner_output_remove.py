@@ -20,7 +20,8 @@ from unittest import mock
 
 import pytest
 from ansible_collections.fieldops.runbooks.plugins.module_utils.jobrunner import manifest as manifests
-from ansible_collections.fieldops.runbooks.plugins.module_utils.jobrunner import output, output_files, output_quarantine
+from ansible_collections.fieldops.runbooks.plugins.module_utils.jobrunner import output, output_files, output_quarantine, output_undo
+from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.envelope import Change
 from lab.jobrunner.backend import Backend
 from lab.jobrunner.lab_secrets import SECRETS
 from removing import ENTRY, MODULE, WORKSPACE, Folders, codes, finding, planned
@@ -736,6 +737,32 @@ def test_a_quarantine_where_it_must_not_be(folders: Folders) -> None:
     link = folders.path / "link"
     link.symlink_to(folders.high)
     assert "it is a link or a file" in folders.refused("a.csv", quarantine_dir=str(link))
+
+
+@needs_root
+def test_a_source_that_is_mounted_read_only(folders: Folders) -> None:
+    """What cannot be removed there is not removed at level 4 either: it would come back."""
+    if subprocess.run(["mount", "-t", "tmpfs", "lab", str(folders.source)], capture_output=True, check=False).returncode:
+        pytest.skip("no file system may be mounted here")
+    try:
+        folders.put("a.csv", "source")
+        folders.put("a.csv")
+        subprocess.run(["mount", "-o", "remount,ro", str(folders.source)], check=True)
+        assert "mounted read-only" in folders.refused("a.csv")
+        assert folders.at("a.csv").exists()
+    finally:
+        subprocess.run(["umount", str(folders.source)], check=True)
+
+
+@needs_root
+def test_only_root_gives_files_back_to_others(folders: Folders) -> None:
+    folders.put("a.csv")
+    result = folders.ok("a.csv")
+    with mock.patch.object(output_undo.os, "geteuid", lambda: OWNER):
+        refused = output_undo.OutputStore({}, {"quarantine": str(folders.quarantine)}).guards(
+            [Change("undo_remove", each["subject"], each["after"], each["before"], "") for each in result["changes"]]
+        )
+    assert [refusal.guard for refusal in refused] == ["rights"]
 
 
 def test_a_link_in_the_quarantine_is_not_followed(folders: Folders) -> None:
