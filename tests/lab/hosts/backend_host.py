@@ -252,16 +252,23 @@ class BackendHost:
 
     def level3_file(self, path: str, content: bytes = b"a,b\n1,2\n") -> str:
         """A file that level 3 sends, below its workspaces; the whole path."""
-        self.host.put(content, f"{LEVEL3}/{path}", owner="opensafely", mode=0o640)
-        return f"{LEVEL3}/{path}"
+        return self._file(LEVEL3, path, content, "opensafely:opensafely")
 
     def output(self, workspace: str, name: str, content: bytes = b"a,b\n1,2\n") -> str:
         """An output of level 4, with its original and the manifest; the path of the copy that can be looked at."""
-        self.host.put(content, f"{HIGH}/workspaces/{workspace}/{name}", owner="opensafely", mode=0o640)
-        self.host.put(content, f"{MEDIUM}/workspaces/{workspace}/{name}", owner="opensafely:reviewers", mode=0o640)
+        self._file(f"{HIGH}/workspaces", f"{workspace}/{name}", content, "opensafely:opensafely")
         manifest = json.dumps({"repo": None, "workspace": workspace}).encode()
-        self.host.put(manifest, f"{MEDIUM}/workspaces/{workspace}/metadata/manifest.json", owner="opensafely:reviewers", mode=0o640)
-        return f"{MEDIUM}/workspaces/{workspace}/{name}"
+        self._file(f"{MEDIUM}/workspaces", f"{workspace}/metadata/manifest.json", manifest, "opensafely:reviewers")
+        return self._file(f"{MEDIUM}/workspaces", f"{workspace}/{name}", content, "opensafely:reviewers")
+
+    def _file(self, base: str, path: str, content: bytes, owner: str) -> str:
+        """A file and the folders above it, all of one owner; the whole path."""
+        user, group = owner.split(":")
+        above = path.split("/")[:-1]
+        folders = [f"{base}/{'/'.join(above[: depth + 1])}" for depth in range(len(above))]
+        self.host.run(["install", "-d", f"--owner={user}", f"--group={group}", "--mode=750", "--", *folders])
+        self.host.put(content, f"{base}/{path}", owner=owner, mode=0o640)
+        return f"{base}/{path}"
 
     # -- the end ------------------------------------------------------------------------------------------------------------------------
 
