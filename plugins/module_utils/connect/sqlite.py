@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import pwd
 import sqlite3
+import stat
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +25,6 @@ BUSY_TIMEOUT = 10.0
 LONGEST_WRITE = 0.5
 """Seconds that a write may hold its lock before it is taken back."""
 _STEPS = 500
-_FIRST_BYTES = b"SQLite format 3\0"
 
 
 class SqliteError(Exception):
@@ -113,6 +113,8 @@ class Database:
         try:
             yield
         except sqlite3.Error as exc:
+            if "not a database" in str(exc):
+                raise SqliteError("%s is no SQLite database" % self.path) from exc
             raise SqliteError("%s: %s" % (self.path, _told(exc, self.timeout))) from exc
 
 
@@ -122,12 +124,12 @@ def row_dict(row: sqlite3.Row) -> Dict[str, Any]:
 
 
 def _owner(path: str) -> Account:
+    """By its name: to open the file and close it again would drop every lock that this process holds on it (POSIX)."""
     try:
-        with open(path, "rb") as file:
-            info, first = os.fstat(file.fileno()), file.read(len(_FIRST_BYTES))
+        info = os.stat(path)
     except OSError as exc:
         raise SqliteError("cannot open the database %s: %s" % (path, exc.strerror)) from exc
-    if first != _FIRST_BYTES:
+    if info.st_size == 0 or not stat.S_ISREG(info.st_mode):
         raise SqliteError("%s is no SQLite database" % path)
     if os.geteuid() not in (0, info.st_uid):
         raise SqliteError("%s belongs to user id %d; only that user or root can use it without leaving files that lock its owner out" % (path, info.st_uid))

@@ -7,6 +7,8 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -128,6 +130,19 @@ def test_nothing_is_made(tmp_path: Path) -> None:
     with pytest.raises(SqliteError, match="is no SQLite database"):
         Database(str(tmp_path / "empty")).query("SELECT 1")
     assert (tmp_path / "empty").read_bytes() == b""
+    (tmp_path / "text").write_text("no database at all, but a text that is long enough to be one" * 100)
+    with pytest.raises(SqliteError, match="is no SQLite database"):
+        Database(str(tmp_path / "text")).query("SELECT name FROM sqlite_master")
+
+
+def test_another_look_drops_no_lock(database: Database, path: Path) -> None:
+    """A process that closes any handle of a file loses all its locks on it."""
+    with database.writing():
+        database.query("UPDATE job SET state = 'failed'")
+        second = Database(str(path), timeout=0.1)
+        assert second.owner.uid == os.geteuid()
+        third = [sys.executable, "-c", "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0.1).execute('BEGIN IMMEDIATE')", str(path)]
+        assert "locked" in subprocess.run(third, capture_output=True, text=True, check=False).stderr
 
 
 def test_a_name_is_a_name(tmp_path: Path) -> None:
