@@ -543,11 +543,11 @@ def test_no_secret_is_shown_at_any_verbosity(backend: Backend, tmp_path: Path, f
     environment.write_text(f"DEFAULT_DATABASE_URL={backend.url()}\n")
     password = "Ano/ther+s3cret" if fault == "password" else backend.password
     known = {"login_host": "127.0.0.1", "login_port": backend.server.port, "login_user": backend.user, "login_password": password}
-    ways = [known, {"database_url": backend.url(password=quote(password, safe=""))}, {"config_files": [str(environment)]}]
+    ways: list[dict[str, Any]] = [known, {"database_url": backend.url(password=quote(password, safe=""))}, {"config_files": [str(environment)]}]
     if fault == "cut":
         backend.server.faults.cut_answer = 20
     extra = {"table": "t", "interval": 0.1, "timeout": 5}
-    tasks = [{"name": f"way {n}", f"fieldops.runbooks.{MODULE}": {**extra, **way}, "ignore_errors": True} for n, way in enumerate(ways)]
+    tasks: list[dict[str, Any]] = [{"name": f"way {n}", f"fieldops.runbooks.{MODULE}": {**extra, **way}, "ignore_errors": True} for n, way in enumerate(ways)]
     printed, output = play(tasks, tmp_path, {"FAIL_HARD": "1"} if fault == "exception" else {})
     for secret in {password, quote(password, safe=""), quote(password), backend.password, quote(backend.password, safe="")}:
         assert secret not in output

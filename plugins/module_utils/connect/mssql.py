@@ -55,9 +55,8 @@ _URL = re.compile(
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]+")
 _DRIVER = re.compile(r"DB-Lib error message (\d+), severity \d+:\n([^\n]*)")
 _SYSTEM = re.compile(r"(?:Net-Lib|Operating System) error during [^\n]*\((\d+)\)")
-_LOST = (20003, 20004, 20006, 20017, 20047)
-"""What the driver says of a connection that is of no use any more; 20003 is a time-out."""
-_SEE_MESSAGES = 20018
+_TIMED_OUT, _SEE_MESSAGES, _NOT_CONNECTED, _DEAD = 20003, 20018, 20002, 20047
+_EOF = (20004, 20017)
 _DENIED = (229, 230, 262, 297, 300, 371)
 # LOCK_TIMEOUT: nobody waits long for a look. DEADLOCK_PRIORITY: if somebody must lose, it is the look.
 _SESSION = "SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED; SET LOCK_TIMEOUT 5000; SET DEADLOCK_PRIORITY LOW"
@@ -210,7 +209,7 @@ class Mssql:
             self._connection = None  # the driver still sits on it, until this process ends
             raise self._late() from None
         except Exception as exc:  # noqa: BLE001  whatever it is, it may have the password in its words
-            raise self._told(exc, "") from None
+            raise self._told(exc) from None
 
     def _late(self) -> MssqlTimeout:
         return MssqlTimeout("SQL Server at %s did not answer within %d s" % (self.server.where, self.timeout))
@@ -242,7 +241,7 @@ class Mssql:
         except OSError as exc:  # the driver would not say that the name is what is wrong
             raise MssqlError("%s%s" % (what, exc.strerror or exc)) from None
         except Exception as exc:  # noqa: BLE001  whatever it is, it may have the password in its words
-            raise self._told(exc, what) from None
+            raise self._told_connecting(exc, what) from None
 
     @property
     def _section(self) -> str:
@@ -278,30 +277,32 @@ class Mssql:
 
     # -- errors ------------------------------------------------------------------------------------------------------------
 
-    def _told(self, exc: Exception, what: str) -> MssqlError:
-        """An exception of the driver in words, without its secrets. ``what`` says what was tried, where that is to connect."""
-        number, raw = _parts(exc)
-        spoken, driver = raw.split("DB-Lib error message", 1)[0].strip(), [int(code) for code, _text in _DRIVER.findall(raw)]
-        lost = bool(what) or (not spoken and (number in _LOST or not driver or bool(set(_LOST) & set(driver))))
-        if lost:
-            self._connection = None
-        if what and (spoken or _SEE_MESSAGES in driver):
-            spoken = spoken or "the server refuses the login"  # the driver keeps only one message, and not always that
+    def _told(self, exc: Exception) -> MssqlError:
+        """What went wrong with a statement, in words without secrets."""
+        said = _Said(exc)
+        if said.server:
+            return MssqlError(self._scrubbed("SQL Server at %s: %s" % (self.server.where, said.server)), said.number)
+        self._connection = None  # of no use any more
+        if _TIMED_OUT in said.driver:
+            return self._late()
+        what = "broke off the connection" if said.driver else "cannot be asked"
+        return MssqlError(self._scrubbed("SQL Server at %s %s: %s" % (self.server.where, what, said.words)))
+
+    def _told_connecting(self, exc: Exception, what: str) -> MssqlError:
+        """The same for a connection that did not come about; ``what`` is how to begin."""
+        said = _Said(exc)
+        if said.server or _SEE_MESSAGES in said.driver:
+            words = said.server or "the server refuses the login"  # the driver keeps only one message, and not always that
             if self.server.database:
-                spoken += " (wrong user name or password, or the database %s cannot be opened)" % self.server.database
-        if spoken:
-            return MssqlError(self._scrubbed("%s%s" % (what or "SQL Server at %s: " % self.server.where, spoken)), number)
-        if 20003 in driver:
-            return MssqlTimeout("%sit did not answer within %d s" % (what, self.login_timeout)) if what else self._late()
-        system = _SYSTEM.search(raw)
-        words = os.strerror(int(system.group(1))) if system else "; ".join(dict.fromkeys(text for _code, text in _DRIVER.findall(raw))) or raw.strip()
-        if what:
-            return MssqlError(self._scrubbed(what + words + self._doubt(driver)))
-        return MssqlError(self._scrubbed("SQL Server at %s broke off the connection: %s" % (self.server.where, words)))
+                words += " (wrong user name or password, or the database %s cannot be opened)" % self.server.database
+            return MssqlError(self._scrubbed(what + words), said.number)
+        if _TIMED_OUT in said.driver:
+            return MssqlTimeout("%sit did not answer within %d s" % (what, self.login_timeout))
+        return MssqlError(self._scrubbed(what + said.words + self._doubt(said.driver)))
 
     def _doubt(self, driver: Sequence[int]) -> str:
         """The driver does not say so when TLS is what failed."""
-        if self.encryption == "off" or not set(driver) <= {20002, 20017, 20004, 20047}:
+        if self.encryption == "off" or not driver or not set(driver) <= {_NOT_CONNECTED, _DEAD, *_EOF}:
             return ""
         if self.ca_cert is not None:
             return " (encryption is required: perhaps the server offers none, or its certificate is not of an authority in %s, or not for %s)" % (
@@ -341,11 +342,21 @@ def _within(seconds: float, do: Callable[[], T]) -> T:
     return done[0]
 
 
-def _parts(exc: Exception) -> Tuple[int, str]:
-    """Number and text of an exception of the driver, whose arguments come in several shapes."""
-    arguments: Any = exc.args
-    while len(arguments) == 1 and isinstance(arguments[0], tuple):
-        arguments = arguments[0]
-    number = arguments[0] if len(arguments) == 2 and isinstance(arguments[0], int) else 0
-    text = arguments[-1] if arguments else ""
-    return number, text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
+class _Said:
+    """An exception of the driver, whose arguments come in several shapes. ``server``: what the server itself said; ``driver``: the numbers of what
+    the driver said; ``words``: that in words.
+    """
+
+    def __init__(self, exc: Exception) -> None:
+        arguments: Any = exc.args
+        while len(arguments) == 1 and isinstance(arguments[0], tuple):
+            arguments = arguments[0]
+        self.number = arguments[0] if len(arguments) == 2 and isinstance(arguments[0], int) else 0
+        text = arguments[-1] if arguments else ""
+        raw = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
+        self.server = raw.split("DB-Lib error message", 1)[0].strip() if self.number else ""
+        found = _DRIVER.findall(raw)
+        self.driver = [int(code) for code, _words in found]
+        system = _SYSTEM.search(raw)
+        told = os.strerror(int(system.group(1))) if system else "; ".join(dict.fromkeys(words for _code, words in found))
+        self.words = told or "%s: %s" % (type(exc).__name__, raw.strip())

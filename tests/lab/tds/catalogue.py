@@ -201,6 +201,8 @@ def _like(pattern: str, text: str | None, escape: str) -> bool:
         if char == escape and position + 1 < len(pattern):
             position += 1
             made += re.escape(pattern[position])
+        elif char == "[" and closing < 0:
+            return False
         elif closing > 0:
             made += "[" + pattern[position + 1 : closing].replace("\\", "\\\\") + "]"
             position = closing
