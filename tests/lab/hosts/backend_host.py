@@ -110,8 +110,9 @@ class BackendHost:
         self.host.run(["systemctl", "stop", "jobrunner.service"])
 
     def start(self) -> None:
-        """Start the service."""
-        self.host.run(["systemctl", "start", "jobrunner.service"])
+        """Start the service, at once: `systemctl start` of a unit that waits for its restart would wait for that minute, too."""
+        waiting = self.unit("SubState")["SubState"] == "auto-restart"
+        self.host.run(["systemctl", "restart" if waiting else "start", "jobrunner.service"])
 
     def log(self, lines: int = 500) -> str:
         """What the service said last."""
