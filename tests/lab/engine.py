@@ -86,6 +86,7 @@ class Engine:
         install({"dockerd": "docker.io", "docker": "docker.io", "iptables": "iptables"})
         install({"docker": "docker-cli"})  # a package of its own since Debian 13
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o711)
         keeper().watch_command(self._end_command(), CHECKOUT / "tests")
         if not self._pids("containerd"):
             _unlink(self.folder / "containerd.sock")

@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -331,6 +333,17 @@ def test_kill_job_takes_wildcards_and_asks_for_a_number(backend: Backend) -> Non
     assert [code(backend, job)[0] for job in jobs] == ["pending", "failed"]
 
 
+def test_kill_job_of_a_database_without_a_url(backend: Backend) -> None:
+    """The row has failed and the container is dead before it is noticed: no logs, no cleanup."""
+    job = backend.add_job("running", "executing", container="running", database=True)
+    backend.configure(DEFAULT_DATABASE_URL="")
+    done = backend.cli("kill_job", "--cleanup", job, answer="\n")
+    assert "KeyError: 'default'" in done.stderr
+    assert code(backend, job) == ("failed", "killed_by_admin")
+    assert backend.objects(job)["container"] == "exited"
+    assert not (backend.high / "logs").exists()
+
+
 def test_retry_job(backend: Backend) -> None:
     job = backend.add_job("failed", "internal_error", container="exited")
     before = backend.row(job)
@@ -444,3 +457,21 @@ def test_stale_writer_overwrites_what_came_between(backend: Backend) -> None:
             if overwritten:
                 break
     assert overwritten
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to somebody else")
+def test_a_backend_of_another_user(engine: Engine) -> None:
+    nobody = 65534
+    with tempfile.TemporaryDirectory(prefix="lab-owned-") as folder:
+        os.chmod(folder, 0o711)  # noqa: S103  or its files could not be reached
+        backend = Backend(Path(folder) / "backend", engine, journal_mode="wal", owner=(nobody, nobody))
+        job = backend.add_job("running", "executing", container="running")
+        with backend.writer() as writer:
+            time.sleep(0.5)
+            owners = {path.name: path.stat().st_uid for path in backend.workdir.iterdir()}
+        assert writer.errors == []
+        assert owners == dict.fromkeys(["db.sqlite", "db.sqlite-shm", "db.sqlite-wal"], nobody)
+        assert backend.cli("kill_job", "--cleanup", job, answer="\n").returncode == 0
+        assert backend.objects(job) == NOTHING
+        assert next((backend.high / "logs").glob("*/*/metadata.json")).stat().st_uid == nobody
+        backend.close()
