@@ -279,7 +279,7 @@ findings:
     remedy:
       description: What would mend it, as a playbook with variables, or in words who to call.
       type: dict
-      sample: {"playbook": "fieldops.runbooks.jobrunner_deploy", "vars": {"jobrunner_deploy": true}, "text": "deploy it"}
+      sample: {"playbook": "fieldops.runbooks.jobrunner_deploy", "vars": {}, "text": "deploy it"}
     runbook:
       description: File and heading of the runbook.
       type: dict

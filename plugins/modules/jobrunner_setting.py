@@ -232,7 +232,10 @@ findings:
     remedy:
       description: What would mend it, as a playbook with variables, or in words who to call.
       type: dict
-      sample: {"playbook": "fieldops.runbooks.jobrunner_deploy", "vars": {"jobrunner_restart": true}, "text": "restart the service; running jobs go on"}
+      sample:
+        playbook: fieldops.runbooks.jobrunner_setting
+        vars: {"jobrunner_settings": [{"name": "MAX_WORKERS", "value": "4"}], "jobrunner_setting_restart": true}
+        text: restart the service; running jobs go on
     runbook:
       description: File and heading of the runbook.
       type: dict

@@ -46,6 +46,9 @@ class Checkout:
     dirty: Tuple[str, ...] = ()
     """Tracked files with changes that the target does not have."""
 
+    changed: Tuple[str, ...] = ()
+    """All tracked files that are not as in HEAD."""
+
     in_the_way: Tuple[str, ...] = ()
     """Files that git does not know, where the target has another one."""
 
@@ -115,7 +118,7 @@ def look(git: Git, part: str, ref: str, known: Optional[str] = None) -> Tuple[Ch
 def _unknown(git: Git, remote: Borrowed, part: str, ref: str) -> str:
     local = " (only the checkout itself has a branch of that name, which nothing updates)" if git.commit("refs/heads/%s" % ref) else ""
     hint = "; perhaps origin/%s is meant" % ref if remote.commit("origin/%s" % ref) else ""
-    text = "%s of job-runner: %s has no %s%s%s. There are %s"
+    text = "%s: %s has no %s%s%s. There are %s"
     return text % (part, git.remote_url() or git.path, ref, local, hint, remote.there_is())
 
 
@@ -127,6 +130,7 @@ def _local(git: Git, remote: Borrowed, head: str, target: str) -> Dict[str, Any]
     lost = sorted(set(changed) & set(git.really_changed(target, remote.objects))) if changed else []
     return {
         "dirty": tuple(lost),
+        "changed": tuple(changed),
         "in_the_way": tuple(_in_the_way(git, remote, head, target)),
         "stale_index": not changed and git.looks_dirty(),
         "locked": locked,

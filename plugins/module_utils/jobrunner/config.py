@@ -157,7 +157,7 @@ def read_facts(path: str) -> Facts:
             info = os.stat(path)
         except OSError:
             return Facts(path, 0)
-    return Facts(path, stat.S_IMODE(info.st_mode), _user(info.st_uid), _group(info.st_gid), data)
+    return Facts(path, stat.S_IMODE(info.st_mode), user_name(info.st_uid), _group(info.st_gid), data)
 
 
 def _absent(facts: Facts) -> Problem:
@@ -170,7 +170,7 @@ def _problem(path: str, trouble: Trouble) -> Problem:
     return Problem(path, trouble.line, trouble.code, "%s line %d: %s" % (path, trouble.line, trouble.text))
 
 
-def _user(uid: int) -> str:
+def user_name(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

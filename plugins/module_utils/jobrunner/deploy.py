@@ -225,7 +225,7 @@ def diagnose(state: DeployState) -> List[Finding]:
 def _about(each: Checkout) -> List[Finding]:
     found = []
     subject, detail = "%s in %s" % (each.part, each.path), each.to_dict()
-    deploy = Remedy("deploy it", "fieldops.runbooks.jobrunner_deploy", {"jobrunner_deploy": True})
+    deploy = Remedy("deploy it", "fieldops.runbooks.jobrunner_deploy")
     if not each.there:
         summary = "%s is %d commits behind %s" % (subject, each.incoming, each.ref)
         summary += ", and has %d that it has not" % each.outgoing if each.outgoing else ""
@@ -280,7 +280,7 @@ def _service(state: DeployState) -> List[Finding]:
     if state.older:
         summary = "%s still runs other commits than are checked out" % service.unit
         detail: Dict[str, Any] = {"running": dict(state.running or {})}
-        remedy = Remedy("restart it; running jobs go on", "fieldops.runbooks.jobrunner_deploy", {"jobrunner_deploy": True})
+        remedy = Remedy("restart it; running jobs go on", "fieldops.runbooks.jobrunner_deploy")
         return [Finding("jobrunner.deploy.older", "warning", service.unit, summary, detail, remedy, RUNBOOK)]
     return []
 

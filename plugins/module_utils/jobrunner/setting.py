@@ -285,13 +285,22 @@ def diagnose(state: SettingState) -> List[Finding]:
     if needed or needed is None:
         known = "has another value" if needed else "may have another value (its environment cannot be read)"
         summary = "%s: the running service %s than the files give it; it reads them only when it is started" % (wish.name, known)
-        remedy = Remedy("restart the service; running jobs go on", "fieldops.runbooks.jobrunner_deploy", {"jobrunner_restart": True})
+        remedy = Remedy("restart the service; running jobs go on", "fieldops.runbooks.jobrunner_setting", _again(state))
         found.append(Finding("jobrunner.setting.restart_needed", "info", wish.name, summary, {"file": wish.path}, remedy, RUNBOOK))
     if not found:
         shown = effective(state, config)
         where = "is set by %s" % shown["origin"] if shown["origin"] else "is set by no file"
         found.append(Finding("jobrunner.setting.ok", "ok", wish.name, "%s %s" % (wish.name, where), shown, None, RUNBOOK))
     return found
+
+
+def _again(state: SettingState) -> Dict[str, Any]:
+    """Variables of a run that changes nothing but restarts; those of a secret are not told."""
+    wanted: Dict[str, Any] = {"name": state.wish.name, "state": "absent"}
+    if state.wish.value is not None:
+        wanted = {"name": state.wish.name, "value": state.wish.value}
+    settings = {} if is_secret_here(state) else {"jobrunner_settings": [wanted]}
+    return dict(settings, jobrunner_setting_restart=True)
 
 
 def _unset(state: SettingState) -> List[Finding]:
