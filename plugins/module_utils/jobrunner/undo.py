@@ -18,6 +18,7 @@ from ..procedure.errors import Refusal
 from ..procedure.undo import Store, StoreFactory
 from . import job_logs, job_objects, reboot_service
 from .errors import JobRunnerError
+from .reboot_schedule import MaintenanceStore
 from .reboot_service import SERVICE, UP
 from .rows import FLAG, JOB, Moved, now_images, put_back
 from .tables import read_layout
@@ -88,5 +89,6 @@ class JobStore(Store):
 STORES: Dict[str, StoreFactory] = {
     "jobrunner_flag": JobStore,
     "jobrunner_job": JobStore,
+    "jobrunner_maintenance": MaintenanceStore,
     "jobrunner_prepare_for_reboot": JobStore,
 }

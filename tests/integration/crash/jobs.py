@@ -4,18 +4,25 @@
 
 from __future__ import annotations
 
+import io
+import json
+import os
 import shutil
+import zipfile
 from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.docker import Docker
 from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.procfs import Pattern
 from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.sqlite import Database
-from ansible_collections.fieldops.runbooks.plugins.module_utils.jobrunner import job_logs, job_objects, reboot_service
+from ansible_collections.fieldops.runbooks.plugins.module_utils.jobrunner import job_logs, job_objects, reboot_service, reboot_timer
+from ansible_collections.fieldops.runbooks.plugins.module_utils.jobrunner.reboot_schedule import MaintenanceStore
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.envelope import Change
 from crash.scenarios import Effect, Lab, Scenario
 from lab.engine import Engine
 from lab.jobrunner.backend import Backend
+from support import run_ok
+from timers import Timers
 
 TIMES = ("updated_at", "completed_at", "status_code_updated_at")
 STATEMENTS = ("UPDATE", "INSERT", "DELETE", "COMMIT")
@@ -191,3 +198,57 @@ class RebootedRunning(Rebooted):
 
     def fill(self) -> None:
         self.backend.add_job("running", "executing", container="running", manager=False)
+
+
+class PlannedMaintenance(OnBackend):
+    """A timer is set in the place of another one."""
+
+    module = "jobrunner_maintenance"
+    effects: Sequence[Effect] = ((reboot_timer, "call", lambda argv, _timeout: str(argv[1])), (os, "rename", lambda *_arguments: "program"))
+    state = "present"
+
+    def __init__(self, lab: Lab, journal_dir: str) -> None:
+        self.timers = Timers(lab.path / "timer.json", lab.patch)
+        self.directory = lab.path / "maintenance"
+        super().__init__(lab, journal_dir)
+
+    def fill(self) -> None:
+        run_ok("jobrunner_maintenance", {**self.place(), "on_active": "4h", "journal_dir": str(self.lab.path / "other-journal")})
+
+    def place(self) -> dict[str, Any]:
+        return {**self.backend.params, "directory": str(self.directory)}
+
+    def arguments(self) -> dict[str, Any]:
+        return {**self.place(), "on_calendar": "2030-01-31 04:00"}
+
+    def dump(self) -> Any:
+        program = self.directory / "maintenance.pyz"
+        return {"timer": self.timers.set, "program": program.read_bytes() if program.exists() else None}
+
+    def restore(self, dump: Any) -> None:
+        self.timers.put(dump["timer"])
+        shutil.rmtree(self.directory, ignore_errors=True)
+        if dump["program"] is not None:
+            self.directory.mkdir(mode=0o700)
+            (self.directory / "maintenance.pyz").write_bytes(dump["program"])
+
+    def service(self, dump: Any) -> Any:
+        """The program knows its journal, which is another one for each death."""
+        if dump["program"] is None:
+            return dump
+        with zipfile.ZipFile(io.BytesIO(dump["program"])) as archive:
+            options = json.loads(archive.read("options.json"))
+        options["guards"].pop("journal_dir")
+        timer = dump["timer"]
+        return {"options": options, "timer": timer and {**timer, "options": {**timer["options"], "description": ""}}}
+
+    def look(self, change: Change) -> dict[str, Any] | None:
+        ((now, _token),) = MaintenanceStore({}, {"path": str(self.directory / "maintenance.pyz")}).read([change])
+        return now
+
+
+class CancelledMaintenance(PlannedMaintenance):
+    """A timer is cancelled."""
+
+    def arguments(self) -> dict[str, Any]:
+        return {**self.place(), "state": "absent"}

@@ -354,7 +354,17 @@ class StopServices(StartServices):
 
 from crash.deploy import DeployJobRunner  # noqa: E402
 from crash.jobrunner_images import LookAtVolume, LookNoMore, PullImage  # noqa: E402
-from crash.jobs import ClearedFlag, Flag, KilledRunning, KilledWaiting, Rebooted, RebootedRunning, Retried  # noqa: E402
+from crash.jobs import (  # noqa: E402
+    CancelledMaintenance,
+    ClearedFlag,
+    Flag,
+    KilledRunning,
+    KilledWaiting,
+    PlannedMaintenance,
+    Rebooted,
+    RebootedRunning,
+    Retried,
+)
 from crash.level4 import RemoveOutput, RemoveOutputElsewhere  # noqa: E402  it builds on what is above
 from crash.setting import AddSecretSetting, RemoveSetting, ReplaceSetting  # noqa: E402
 
@@ -366,6 +376,7 @@ SCENARIOS: dict[str, Sequence[type[Scenario]]] = {
     "jobrunner_flag": (Flag, ClearedFlag),
     "jobrunner_image": (PullImage,),
     "jobrunner_job": (KilledWaiting, KilledRunning, Retried),
+    "jobrunner_maintenance": (PlannedMaintenance, CancelledMaintenance),
     "jobrunner_output_remove": (RemoveOutput, RemoveOutputElsewhere),
     "jobrunner_prepare_for_reboot": (Rebooted, RebootedRunning),
     "jobrunner_deploy": (DeployJobRunner,),
