@@ -127,8 +127,7 @@ def test_a_restart_loop_is_not_taken_for_health(look: Any, units: Units) -> None
     deadline = time.monotonic() + 20
     while len(seen) < 2 and time.monotonic() < deadline:
         result = look()
-        state = units.state("jobrunner")
-        if (state["NRestarts"] or 0) < 1 and not state["SubState"].startswith("auto-restart"):
+        if not result["service"]["restarts"] and not result["service"]["sub"].startswith("auto-restart"):
             continue
         assert finding(result, "service.restart_loop")["severity"] == "critical"
         seen.add(result["service"]["sub"].partition("-")[0])
@@ -364,7 +363,12 @@ def test_a_configuration_file_that_is_missing(backend: Backend, look: Any) -> No
 
 
 @pytest.mark.parametrize(
-    ("options", "said"), [({"loop_timeout": 5}, "loop_timeout must be 60 or more"), ({"disk_min_percent": -1}, "disk_min_percent must be 0 or more"), ({"wait": 4000}, "wait must be 3600")]
+    ("options", "said"),
+    [
+        ({"loop_timeout": 5}, "loop_timeout must be 60 or more"),
+        ({"disk_min_percent": -1}, "disk_min_percent must be 0 or more"),
+        ({"wait": 4000}, "wait must be 3600"),
+    ],
 )
 def test_bad_input(backend: Backend, options: dict[str, Any], said: str) -> None:
     assert said in run_refused("jobrunner_info", {**backend.params, **options})["msg"]

@@ -199,6 +199,11 @@ def exited(container: Optional[Container]) -> bool:
     return container is not None and container.state in ("exited", "dead")
 
 
+def number(count: int, one: str, several: str) -> str:
+    """``1 job is``, ``2 jobs are``."""
+    return "%d %s" % (count, one if count == 1 else several)
+
+
 def split_ids(ids: Sequence[str], limit: int = 20) -> Tuple[List[str], str]:
     """The first ids, and the words for a sentence."""
     told = ", ".join(ids[:5]) + (" and %d more" % (len(ids) - 5) if len(ids) > 5 else "")

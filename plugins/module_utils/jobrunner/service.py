@@ -116,6 +116,7 @@ def service_of(unit: str, block: Mapping[str, str]) -> ServiceState:
     process = read_process(pid) if pid else None
     entered = _number(block, "ActiveEnterTimestampMonotonic" if block.get("ActiveState") == "active" else "InactiveEnterTimestampMonotonic")
     delay = span(block.get("RestartUSec", ""))
+    standing = time.clock_gettime(time.CLOCK_MONOTONIC) - entered / 1e6 if entered else None
     return ServiceState(
         unit=block.get("Id", full_name(unit)),
         known=True,
@@ -126,10 +127,10 @@ def service_of(unit: str, block: Mapping[str, str]) -> ServiceState:
         result=block.get("Result", ""),
         exit_code=_number(block, "ExecMainStatus") if block.get("ExecMainCode") == "1" else None,
         main_pid=pid,
-        age=age(process) if process else None,
+        age=age(process) if process else (standing if pid else None),  # it may have ended just now, or be hidden
         restarts=_number(block, "NRestarts"),
         restart_delay=delay if delay and delay != float("inf") else None,
-        since=time.time() - time.clock_gettime(time.CLOCK_MONOTONIC) + entered / 1e6 if entered else None,
+        since=time.time() - standing if standing is not None else None,
         command=block.get("ExecStart", ""),
         working_directory=block.get("WorkingDirectory", ""),
         reload_needed=block.get("NeedDaemonReload") == "yes",

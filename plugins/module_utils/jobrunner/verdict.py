@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, List, Mapping, Optional
 
 from ..procedure.envelope import Finding, Remedy
-from .info_state import BackendState, Limits, is_paused
+from .info_state import BackendState, Limits, is_paused, number
 from .service import ServiceState
 from .tables import CODES, unknown_words
 from .verdict_jobs import diagnose_jobs
@@ -17,7 +17,7 @@ FILE = "opensafely-jobrunner.md"
 _SERVICE = (FILE, "Starting/stopping the service")
 _LOGS = (FILE, "Viewing job-runner logs")
 _PAUSE = (FILE, "Pausing new jobs")
-_AFTER = Remedy("start it, and see that it stays up and takes up its jobs", "fieldops.runbooks.jobrunner_after_restart")
+_AFTER = Remedy("start it, and see that it stays up and takes up its jobs", "fieldops.runbooks.jobrunner_after_restart", {"jobrunner_repair": True})
 _LATER = "this backend is of a later layout: the unit starts a compose project and ends (since 2024-10-11); run job-runner's own commands in it"
 
 
@@ -34,7 +34,16 @@ def diagnose(state: BackendState, limits: Limits) -> List[Finding]:
     ]
     if all(finding.severity in ("ok", "info") for finding in found):
         running = len(state.running)
-        found.insert(0, Finding("jobrunner.ok", "ok", "jobrunner", "job-runner is up and stays up, with %d running jobs" % running, {"running": running}))
+        found.insert(
+            0,
+            Finding(
+                "jobrunner.ok",
+                "ok",
+                "jobrunner",
+                "job-runner is up and stays up, with %s" % number(running, "running job", "running jobs"),
+                {"running": running},
+            ),
+        )
     return found
 
 
@@ -89,9 +98,9 @@ def _standing(state: BackendState, service: ServiceState, limits: Limits) -> Opt
         text = "%s is active, but its main loop has touched no active job for %d s; it does so at least once a minute, so it hangs, or waits for something"
         return _said(service, "loop_stuck", "critical", text % (service.unit, beat), _why(state), heartbeat_age=round(beat, 1))
     if service.restarts:
-        text = "%s was started again by systemd %d times since somebody last started it; it has been up for %d s now" % (
+        text = "%s was started again by systemd %s since somebody last started it; it has been up for %d s now" % (
             service.unit,
-            service.restarts,
+            number(service.restarts, "time", "times"),
             service.age or 0,
         )
         return _said(service, "restarted", "info", text, _why(state), restarts=service.restarts)
@@ -99,7 +108,7 @@ def _standing(state: BackendState, service: ServiceState, limits: Limits) -> Opt
 
 
 def _loop(service: ServiceState) -> str:
-    times = "" if service.restarts is None else " %d times" % service.restarts
+    times = "" if service.restarts is None else " " + number(service.restarts, "time", "times")
     if service.waiting:
         return "%s is in a restart loop: it has ended (%s) and waits to be started again, which systemd did%s so far" % (service.unit, _ended(service), times)
     return "%s is active, yet in a restart loop: systemd has started it again%s, the last time %d s ago" % (service.unit, times, service.age or 0)
@@ -127,10 +136,10 @@ def _said(service: ServiceState, word: str, severity: str, text: str, remedy: Op
 def _words(state: BackendState) -> List[Finding]:
     found = []
     for row in unknown_words(state.tables.counts) if state.tables else []:
-        text = "%d jobs have state %r with status code %r, which job-runner does not know: its main loop and all of its commands end when they read such a row"
+        text = "%s state %r with status code %r, which job-runner does not know: its main loop and all of its commands end when they read such a row"
         known = "one of %s" % ", ".join(CODES[row["state"]]) if row["state"] in CODES else "state failed"
         remedy = Remedy("find out who wrote it, and have it set to what is true, for example %s" % known)
-        told = text % (row["jobs"], row["state"], row["status_code"])
+        told = text % (number(row["jobs"], "job has", "jobs have"), row["state"], row["status_code"])
         found.append(Finding("jobrunner.jobs.unknown_code", "critical", "job table", told, dict(row), remedy))
     return found
 
@@ -143,7 +152,7 @@ def _flags(state: BackendState) -> List[Finding]:
     value = flags.get("paused", {}).get("value")
     if is_paused(value):
         waiting = len(state.pending)
-        text = "new jobs are paused, so %d pending jobs wait; running ones go on" % waiting
+        text = "new jobs are paused, so %s; running ones go on" % number(waiting, "pending job waits", "pending jobs wait")
         remedy = Remedy("unpause it when the work is over", "fieldops.runbooks.jobrunner_pause", {"jobrunner_state": "unpaused"})
         found.append(Finding("jobrunner.flag.paused", "warning", "flag paused", text, {"value": value, "pending": waiting}, remedy, _PAUSE))
     elif value is not None and str(value).lower() not in ("", "false"):

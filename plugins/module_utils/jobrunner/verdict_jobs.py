@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ..procedure.envelope import Finding, Remedy
-from .info_state import DEBUG, BackendState, Limits, exited, row_of, split_ids
+from .info_state import DEBUG, BackendState, Limits, exited, number, row_of, split_ids
 from .objects import Objects
 
 _FILE = "opensafely-jobrunner.md"
@@ -33,10 +33,12 @@ def _unfinished(state: BackendState) -> List[Finding]:
     if not ids:
         return []
     listed, told = split_ids(ids)
-    text = "a preparation for reboot was cut off: %d jobs are reset, but their containers or volumes are still there (%s); job-runner would file them as failed"
+    text = "a preparation for reboot was cut off: %s reset, but containers or volumes of it are still there (%s); job-runner would file that as failed"
     remedy = Remedy("finish the preparation before the service is started", "fieldops.runbooks.jobrunner_prepare_for_reboot")
     detail = {"job_ids": listed, "count": len(ids)}
-    return [Finding("jobrunner.reboot.unfinished", "critical", "waiting_on_reboot", text % (len(ids), told), detail, remedy, _REBOOT)]
+    return [
+        Finding("jobrunner.reboot.unfinished", "critical", "waiting_on_reboot", text % (number(len(ids), "job is", "jobs are"), told), detail, remedy, _REBOOT)
+    ]
 
 
 def _not_taken_up(state: BackendState, limits: Limits) -> List[Finding]:
@@ -45,7 +47,8 @@ def _not_taken_up(state: BackendState, limits: Limits) -> List[Finding]:
     if not ids or service is None or not service.up or service.age is None or service.age < limits.pick_up:
         return []
     listed, told = split_ids(ids)
-    text = "%d jobs still wait for a reboot, although the service has been up for %d s (%s)" % (len(ids), service.age, told)
+    waiting = number(len(ids), "job still waits", "jobs still wait")
+    text = "%s for a reboot, although the service has been up for %d s (%s)" % (waiting, service.age, told)
     remedy = Remedy("see in its log what the main loop does: it takes up such jobs in its next turn")
     return [Finding("jobrunner.reboot.waiting", "warning", "waiting_on_reboot", text, {"job_ids": listed, "count": len(ids)}, remedy, _REBOOT)]
 
@@ -59,7 +62,8 @@ def _not_finalised(state: BackendState, limits: Limits) -> List[Finding]:
     if not late:
         return []
     listed, told = split_ids(sorted(late))
-    text = "%d running jobs ended more than %d s ago and their results are not filed away yet (%s)" % (len(late), limits.finalise, told)
+    text = "%s ended more than %d s ago and their results are not filed away yet (%s)"
+    text %= (number(len(late), "running job", "running jobs"), limits.finalise, told)
     remedy = Remedy("see whether the service works (its findings, its log); a large output may still be being copied")
     return [Finding("jobrunner.jobs.not_finalised", "warning", "running jobs", text, {"job_ids": listed, "ended_ago": late}, remedy, _RUNNING)]
 
@@ -69,7 +73,8 @@ def _without_container(state: BackendState) -> List[Finding]:
     if not ids:
         return []
     listed, told = split_ids(ids)
-    text = "%d jobs count as %s, but have no container (%s): somebody removed it, or Docker lost it" % (len(ids), "executing or executed", told)
+    counting = number(len(ids), "job counts as executing or executed, but has", "jobs count as executing or executed, but have")
+    text = "%s no container (%s): somebody removed it, or Docker lost it" % (counting, told)
     remedy = Remedy("kill them with fieldops.runbooks.jobrunner_job (state: killed, cleanup: true), and have them run again from job-server")
     return [Finding("jobrunner.jobs.without_container", "warning", "running jobs", text, {"job_ids": listed, "count": len(ids)}, remedy, _RUNNING)]
 
@@ -97,24 +102,24 @@ def _kind(found: Objects, row: Optional[Mapping[str, Any]], now: float) -> str:
 
 
 _CLEAN = "when nobody needs them any more: fieldops.runbooks.jobrunner_job with state: killed and cleanup: true, which leaves the row as it is"
-_KINDS: Dict[str, Tuple[str, str, str, Tuple[str, str]]] = {
-    "ended": ("warning", "%d ended jobs still have containers or volumes (%s)", _CLEAN, _KILL),
-    "killed": ("info", "%d jobs were killed without cleaning up, so their containers or volumes are still there (%s)", _CLEAN, _KILL),
+_KINDS: Dict[str, Tuple[str, str, str, str, str, Tuple[str, str]]] = {
+    "ended": ("warning", "ended job still has", "ended jobs still have", "containers or volumes (%s)", _CLEAN, _KILL),
+    "killed": ("info", "job was", "jobs were", "killed without cleaning up, so containers or volumes are still there (%s)", _CLEAN, _KILL),
     "pending": (
-        "warning",
-        "%d pending jobs have containers or volumes (%s): job-runner will take what it finds for their own run",
+        *("warning", "pending job has", "pending jobs have"),
+        "containers or volumes (%s): job-runner will take what it finds for a run of its own",
         "see who reset them; kill them with cleanup: true, and have them run again",
         _KILL,
     ),
     "retryable": (
-        "info",
-        "%d jobs ended with an internal error and kept their container, so that they can be retried (%s)",
-        "fieldops.runbooks.jobrunner_job with state: retried takes up their results; state: killed with cleanup: true gives them up",
+        *("info", "job", "jobs"),
+        "ended with an internal error and kept the container, so that a retry is possible (%s)",
+        "fieldops.runbooks.jobrunner_job with state: retried takes up the results; state: killed with cleanup: true gives them up",
         _RETRY,
     ),
     "unknown": (
-        "warning",
-        "%d containers or volumes belong to jobs that the database does not know (%s)",
+        *("warning", "job", "jobs"),
+        "that the database does not know left containers or volumes (%s)",
         "they may be those of another database on this node (see workdir); else remove them with docker",
         _KILL,
     ),
@@ -122,9 +127,10 @@ _KINDS: Dict[str, Tuple[str, str, str, Tuple[str, str]]] = {
 
 
 def _leftover(kind: str, ids: List[str]) -> Finding:
-    severity, text, remedy, runbook = _KINDS[kind]
+    severity, one, several, text, remedy, runbook = _KINDS[kind]
     listed, told = split_ids(ids)
-    return Finding("jobrunner.leftover.%s" % kind, severity, "docker", text % (len(ids), told), {"job_ids": listed, "count": len(ids)}, Remedy(remedy), runbook)
+    said = "%s %s" % (number(len(ids), one, several), text % told)
+    return Finding("jobrunner.leftover.%s" % kind, severity, "docker", said, {"job_ids": listed, "count": len(ids)}, Remedy(remedy), runbook)
 
 
 def _debugging(state: BackendState) -> List[Finding]:
@@ -132,6 +138,7 @@ def _debugging(state: BackendState) -> List[Finding]:
     if not names:
         return []
     ids = [name[len(DEBUG) :] for name in names]
-    text = "%d containers for debugging are there (%s); a job's volume cannot be removed while one has it mounted" % (len(names), ", ".join(names[:5]))
+    there = number(len(names), "container for debugging is", "containers for debugging are")
+    text = "%s there (%s); a job's volume cannot be removed while one has it mounted" % (there, ", ".join(names[:5]))
     remedy = Remedy("fieldops.runbooks.jobrunner_debug with state: absent, when the looking is over")
     return [Finding("jobrunner.debug.present", "info", "docker", text, {"job_ids": ids}, remedy, _MOUNT)]
