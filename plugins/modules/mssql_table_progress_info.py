@@ -13,7 +13,7 @@ description:
   - For a query of a job that runs for hours. Looks twice, O(interval) seconds apart, at the table which the query fills, and tells how many rows it
     has, how many came in between, and with O(expected_rows) when it will be done.
   - Sees tables of a database, and temporary tables, whose names begin with C(#). Such a table belongs to one session and nobody else may read it, but
-    the server's own row count is there for all to see.
+    the row count that the server keeps can be looked at.
   - Row counts are estimates taken from the catalogue, which cost next to nothing and are up to date while an C(INSERT) runs, though it is not
     committed. O(count) counts instead.
   - Only the heap or the clustered index of a table is looked at (C(index_id) 0 or 1). A query that leaves this out counts the rows of a table once

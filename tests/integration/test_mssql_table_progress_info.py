@@ -433,6 +433,15 @@ def test_the_server_comes_from_the_backends_own_configuration(backend: Backend, 
     assert "ss@" not in refused
 
 
+def test_a_password_from_a_file_is_masked_even_where_somebody_asks_for_a_table_of_that_name(backend: Backend, tmp_path: Path) -> None:
+    environment = tmp_path / "02_secrets.env"
+    environment.write_text(f"DEFAULT_DATABASE_URL={backend.url()}\n")
+    result = run_ok(MODULE, {"table": backend.password, "interval": 0, "config_files": [str(environment)]})
+    assert codes(result) == ["missing"]
+    assert backend.password not in json.dumps(result, ensure_ascii=False)
+    assert "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER" in result["findings"][0]["subject"]
+
+
 def test_a_url_in_all_its_forms(backend: Backend) -> None:
     backend.tables.table(DATABASE, "t", rows=3)
     for url in (backend.url(), backend.url().replace("mssql://", "mssql+pymssql://"), backend.url().replace("/OpenCORONA", ""), backend.url() + "?x=y"):
