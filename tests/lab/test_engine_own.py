@@ -16,6 +16,7 @@ import pytest
 import requests
 
 from lab import engine as module
+from lab import procfs
 from lab.engine import CuttingProxy, Engine
 
 HERE = Path(__file__).resolve().parents[1]
@@ -66,7 +67,7 @@ def test_reboot_ends_every_container_and_starts_what_is_to_restart(engine: Engin
     run(engine, "manager", "sleep", "1000", restart="unless-stopped")
     pid = engine.inspect("job")["State"]["Pid"]  # type: ignore[index]
     engine.reboot()
-    assert not Path(f"/proc/{pid}").exists()
+    assert procfs.start_time(pid) is None
     assert state(engine, "job") == "exited"
     deadline = time.monotonic() + 20
     while state(engine, "manager") != "running" and time.monotonic() < deadline:

@@ -78,14 +78,18 @@ class Writer:
         for name, written in self.own.items():
             if written["state"] == "pending":
                 self._expect(name, written, there[name].row() if name in there else None)
-        for name, mark in self.marks.items():
-            if name in there:
-                self._expect(name, {"trace_context": mark}, {"trace_context": there[name].row()["trace_context"]})
+        marked = self._timed(lambda: self.store.connection.execute("SELECT id, trace_context FROM job").fetchall())
+        found = {row["id"]: {"trace_context": row["trace_context"]} for row in marked}
+        for name, mark in list(self.marks.items()):  # also those that a fix has ended
+            if not self._expect(name, {"trace_context": mark}, found.get(name)):
+                del self.marks[name]  # told once
 
-    def _expect(self, name: str, written: dict[str, Any], read: dict[str, Any] | None) -> None:
+    def _expect(self, name: str, written: dict[str, Any], read: dict[str, Any] | None) -> bool:
+        """Whether a row is as it was left."""
         different = {key: [value, (read or {}).get(key)] for key, value in written.items() if read is None or read[key] != value}
         if different:
             self.found.lost.append({"id": name, "turn": self.found.turns, "written_and_read": different})
+        return not different
 
     def _move(self, job: Job) -> None:
         """A job of its own goes on to the next code, and fails after the last one."""
@@ -95,7 +99,7 @@ class Writer:
         job.set(status_code=code, status_message=MESSAGES[code], updated_at=int(moment), status_code_updated_at=int(moment * 1e9))
         if code == "dependency_failed":
             job.set(state="failed", completed_at=int(moment))
-        self._write(lambda: self.store.update(job, but=("cancelled",)))
+        self._write(lambda: self._looking(job.id, self.own.get(job.id), lambda: self.store.update(job, but=("cancelled",))))
         self.own[job.id] = job.row()
 
     def _mark(self, job: Job) -> None:
@@ -106,7 +110,8 @@ class Writer:
             self._write(lambda: self.store.update(job, but=("cancelled",)))
         else:
             statement = "UPDATE job SET trace_context = ? WHERE id = ?"
-            self._write(lambda: self.store.connection.execute(statement, (json.dumps(mark), job.id)))
+            written = {"trace_context": self.marks[job.id]} if job.id in self.marks else None
+            self._write(lambda: self._looking(job.id, written, lambda: self.store.connection.execute(statement, (json.dumps(mark), job.id))))
         self.marks[job.id] = json.dumps(mark)
 
     def _begin(self) -> None:
@@ -118,6 +123,19 @@ class Writer:
         self._write(lambda: self.store.add_request({"identifier": request}))
         self._write(lambda: self.store.insert(job))
         self.own[job.id] = row
+
+    def _looking(self, name: str, written: dict[str, Any] | None, write: Callable[[], Any]) -> None:
+        """Look once more in the transaction of the write, or what was lost since the turn began would be covered by it."""
+        if self.stale:
+            write()
+            return
+        connection = self.store.connection
+        connection.execute("BEGIN IMMEDIATE")
+        with connection:
+            found = connection.execute("SELECT * FROM job WHERE id = ?", (name,)).fetchone()
+            if written is not None:
+                self._expect(name, written, {key: found[key] for key in written} if found is not None else None)
+            write()
 
     def _write(self, write: Callable[[], Any]) -> None:
         self.found.writes += 1
