@@ -52,5 +52,6 @@ options:
     type: int
     default: 60
 requirements:
-  - pymssql >= 2.2.2 on the managed node, though not 2.4.1 (Debian C(python3-pymssql); 2.3.1 is the last for Python 3.8)
+  - pymssql >= 2.2.2 on the managed node, though not 2.4.1 (Debian C(python3-pymssql)). On Python 3.8 pip must be told to take C(pymssql==2.3.1), the
+    last that is built for it.
 """
