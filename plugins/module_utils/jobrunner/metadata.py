@@ -26,6 +26,7 @@ SHORTEST = 6
 _URL = re.compile(r"\b(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,30}://)(?P<user>[^\s/@:]*)(?P<rest>:[^\s@]*(?:@[^\s@/]*(?=@))*|)@")
 _NAMES = r"(?:TOKEN|PASSWORD|PASSWD|SECRET|DATABASE_URL|API_KEY|PRIVATE_KEY|LICENSE|CREDENTIALS?)"
 _ASSIGNED = re.compile(r"(?P<name>\b[A-Z0-9_]{0,40}" + _NAMES + r"[A-Z0-9_]{0,40})(?P<sign>=|: ?)(?P<value>[^\s'\",}]+)")
+_SAID = re.compile(r"(?i)(?P<name>\b(?:password|passwd|pwd|token|secret|api[_-]?key)\s*=\s*['\"]?)(?P<value>[^\s'\",}&]+)")
 _AUTHORIZATION = re.compile(r"(?i)(?P<name>\bauthorization['\"]?\s*[:=]\s*['\"]?(?:(?:bearer|basic|token)\s+)?)(?P<value>[^\s'\",}]+)")
 _PATH = re.compile(r"(?:/[A-Za-z0-9._-]{0,20})+")
 _REDACTED = "REDACTED"
@@ -54,6 +55,7 @@ class Scrubber:
                 text = text.replace(secret, HIDDEN)
         text = _URL.sub(r"\g<scheme>%s@" % HIDDEN, text)
         text = _ASSIGNED.sub(r"\g<name>\g<sign>%s" % HIDDEN, text)
+        text = _SAID.sub(r"\g<name>%s" % HIDDEN, text)
         text = _AUTHORIZATION.sub(r"\g<name>%s" % HIDDEN, text)
         return _TOKEN.sub(HIDDEN, text)
 

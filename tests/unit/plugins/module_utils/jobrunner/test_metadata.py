@@ -33,6 +33,7 @@ URL = "mssql://runner:s3cr%2Ft-w0rd@db.example.org:1433/X"
         ("JOB_SERVER_TOKEN: abc", f"JOB_SERVER_TOKEN: {HIDDEN}"),
         ("{'Authorization': 'abcdef'}", f"{{'Authorization': '{HIDDEN}'}}"),
         ("Authorization: Bearer abc.def", f"Authorization: Bearer {HIDDEN}"),
+        ("login with token=abc and Password = 'x y'", f"login with token={HIDDEN} and Password = '{HIDDEN} y'"),
         ("ghp_abcdefghijklmnopqrstuvwxyz0123", HIDDEN),
         ("a token of thanks, no secret", "a token of thanks, no secret"),
         ("user@example.org wrote 10:30", "user@example.org wrote 10:30"),
