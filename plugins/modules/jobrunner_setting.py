@@ -13,7 +13,7 @@ description:
   - Writes one assignment into one of the environment files of the service, quoted so that systemd and a shell read the same, or takes
     it out. All else in the file stays as it is, byte for byte, and so do its owner, mode and access control list.
   - Says what the service will read and from which file, and whether it must be restarted for that. That is told by the environment
-    of the running process, not by times of files. The module restarts nothing.
+    of the running process or, where that cannot be read, by whether the file was written after its start. The module restarts nothing.
   - Refuses what would keep job-runner from starting, such as a word for a number, and files that an update of the backend overwrites.
   - A variable that a later file sets again, a name that job-runner does not read, and lines of the file that shells and the service
     read differently are findings.
@@ -127,7 +127,7 @@ setting:
 restart_needed:
   description:
     - Whether the running service was started with another value. False when it does not run.
-    - Null when its environment cannot be read, because the module runs as somebody else.
+    - Null when nobody knows whether it runs, because there is no systemd.
   returned: always
   type: bool
   sample: true

@@ -285,6 +285,23 @@ def test_the_running_process_tells_whether_it_must_be_restarted(configuration: C
     assert configuration.ok(value="4")["restart_needed"] is False
 
 
+def test_where_the_environment_cannot_be_read_times_tell(configuration: Configuration, unit: Units, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with the real unit, whose group is not that of its user."""
+    environ = f"/proc/{unit.state('jobrunner-test')['MainPID']}/environ"
+
+    def refusing(path: Any, *arguments: Any, **named: Any) -> Any:
+        if path == environ:
+            raise PermissionError(13, "Permission denied")
+        return open(path, *arguments, **named)
+
+    monkeypatch.setattr(setting_run, "open", refusing, raising=False)
+    assert configuration.ok(value="10")["restart_needed"] is False
+    predicted = configuration.ok(check=True, value="4")
+    result = configuration.ok(value="4")
+    assert (predicted["restart_needed"], result["restart_needed"], configuration.ok(value="4")["restart_needed"]) == (True, True, True)
+    assert "may have another value" in str(result["findings"])
+
+
 def test_without_systemd_nobody_knows(configuration: Configuration, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ansible_collections.fieldops.runbooks.plugins.module_utils.jobrunner.service.program", lambda _name: None)
     assert configuration.ok(value="4")["restart_needed"] is None

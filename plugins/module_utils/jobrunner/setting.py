@@ -50,7 +50,11 @@ class SettingState:
     config: Config
     running: Optional[bool] = None
     """The service runs. None where that cannot be told."""
+    readable: bool = True
+    """Its environment can be read. Not even by its own user, where the unit gives it another group."""
     running_value: Optional[str] = field(default=None, repr=False)
+    outdated: bool = False
+    """It was started before the file was last written."""
     writable: str = ""
     """Why the file cannot be replaced by this user."""
 
@@ -271,11 +275,14 @@ def effective(state: SettingState, config: Config) -> Dict[str, Any]:
 
 
 def restart_needed(state: SettingState, config: Config) -> Optional[bool]:
-    """Whether the running service has another value than the files give it. None where its environment cannot be read."""
+    """Whether the running service has another value than the files give it, or may have. None where nobody knows whether it runs."""
     if not state.running:
         return state.running
-    entry = config.entry(state.wish.name)
-    return state.running_value != (entry.value if entry else UNIT_DEFAULTS.get(state.wish.name))
+    name = state.wish.name
+    if not state.readable:
+        return state.outdated or state.config.get(name) != config.get(name)
+    entry = config.entry(name)
+    return state.running_value != (entry.value if entry else UNIT_DEFAULTS.get(name))
 
 
 def diagnose(state: SettingState) -> List[Finding]:
@@ -283,7 +290,7 @@ def diagnose(state: SettingState) -> List[Finding]:
     found = [*_unset(state), *_shadowed(state), *_unknown(state), *_odd(state)]
     needed = restart_needed(state, config)
     if needed or needed is None:
-        known = "has another value" if needed else "may have another value (its environment cannot be read)"
+        known = "has another value" if needed and state.readable else "may have another value (its environment cannot be read)"
         summary = "%s: the running service %s than the files give it; it reads them only when it is started" % (wish.name, known)
         remedy = Remedy("restart the service; running jobs go on", "fieldops.runbooks.jobrunner_setting", _again(state))
         found.append(Finding("jobrunner.setting.restart_needed", "info", wish.name, summary, {"file": wish.path}, remedy, RUNBOOK))

@@ -9,6 +9,8 @@ import contextlib
 import hashlib
 import os
 import stat
+import time
+from dataclasses import replace
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..connect.service import ServiceError
@@ -62,8 +64,7 @@ class Setting(Procedure[SettingState]):
         data, version = read_file(wish.path)
         config = read_config(self.files)
         check_wish(wish, data, self.files)
-        running, value = self._running()
-        state = SettingState(wish, data, version, config, running, value, unwritable(wish.path))
+        state = self._with_service(SettingState(wish, data, version, config, writable=unwritable(wish.path)))
         check_secret(state)
         if not self.undo:
             self.undo = {"places": places(data, wish.name), "whole": whole(wish.path, data)}
@@ -89,21 +90,23 @@ class Setting(Procedure[SettingState]):
     def context(self) -> Mapping[str, Any]:
         return dict(self.undo, file=self.wish.path, variable=self.wish.name)
 
-    def _running(self) -> Tuple[Optional[bool], Optional[str]]:
-        """Whether the service runs, and what it was started with; neither where that cannot be told."""
+    def _with_service(self, state: SettingState) -> SettingState:
+        """With what the running process was started with, as far as that can be told."""
         try:
             service = read_service(self.unit)
         except ServiceError:
-            return None, None
+            return state
         if not service.main_pid:
-            return False, None
+            return replace(state, running=False)
+        since = time.time() - (service.age or 0.0)
+        state = replace(state, running=True, outdated=since < os.stat(state.wish.path).st_mtime)
         try:
             with open("/proc/%d/environ" % service.main_pid, "rb") as file:
                 pairs = [part.partition(b"=") for part in file.read().split(b"\0")]
         except OSError:
-            return None, None
-        found = {name: value for name, _sign, value in pairs}.get(self.wish.name.encode())
-        return True, None if found is None else found.decode("utf-8", "surrogateescape")
+            return replace(state, readable=False)
+        found = {name: value for name, _sign, value in pairs}.get(state.wish.name.encode())
+        return replace(state, running_value=None if found is None else found.decode("utf-8", "surrogateescape"))
 
 
 class SettingStore(Store):

@@ -129,6 +129,7 @@ def _repositories() -> None:
     for name, (user_version, dependencies) in RELEASES.items():
         release = RELEASE.format(user_version=user_version, name=name, dependencies=dependencies)
         (code / "jobrunner/release.py").write_text(release.lstrip(), encoding="utf-8")
+        (code / "jobrunner/models.py").write_text(_models(user_version), encoding="utf-8")
         (lib / "standin_dependencies.py").write_text(DEPENDENCIES.format(version=dependencies).lstrip(), encoding="utf-8")
         branch = "main" if name == min(RELEASES) else "next"
         _commit(code, f"Release {name}", branch)
@@ -141,6 +142,14 @@ def _repositories() -> None:
         shutil.rmtree(_work(origin))
     shutil.copytree(ORIGINS / "backend-server.git", "/srv/git-of-root/backend-server.git")
     _run("git", "-C", str(SERVER), "remote", "set-url", "origin", "/srv/git-of-root/backend-server.git")
+
+
+def _models(user_version: int) -> str:
+    """With the migrations of a release declared as upstream declares them, so that they can be read without being run."""
+    calls = "".join(f"\n\nmigration(\n    {n},\n    MIGRATIONS[{n}],\n)\n" for n in range(1, user_version + 1))
+    call = "def migration(version: int, statements: tuple[str, ...]) -> None:\n    DECLARED[version] = statements\n"
+    declared = f"\n\nDECLARED: dict[int, tuple[str, ...]] = {{}}\n\n\n{call}"
+    return (HERE / "standin/models.py").read_text(encoding="utf-8") + declared + calls
 
 
 def _work(name: str) -> Path:
