@@ -14,8 +14,9 @@ description:
     level 3 sync copies there.
   - A file is moved to quarantine and not deleted, so a removal can be taken back with M(fieldops.runbooks.runbook_undo), with owner, mode and
     times as they were. O(purge) deletes quarantined copies for good.
-  - The original at level 3 (high privacy) stays. The next run of the action that makes the file copies it to level 4 again; which
-    action and which job that is, and whether one is under way, is a finding. A file that came back after an earlier removal is one as well.
+  - The original at level 3 (high privacy) stays, and places that hold originals are refused. The next run of the action that makes the file
+    copies it to level 4 again, unless it is V(highly_sensitive) by now; which action and which job that is, and whether one is under way, is a
+    finding. A file that came back after an earlier removal is one as well.
   - What was copied to the level 4 server itself cannot be reached from here. A finding says which file a person must delete there.
   - The whole plan is refused, naming why, when a name is a link, a directory, a pipe or has other hard links, and when a directory on the way
     to it is a link. Absolute paths, C(..), job-runner's metadata and names that are not UTF-8 are refused before anything is looked at.
@@ -46,7 +47,8 @@ options:
   sync_sources:
     description:
       - Directories with one directory per workspace, from which the level 3 sync copies files to the medium privacy storage.
-      - A file is removed from them first. One that cannot be looked into is a finding, because a file in it comes back.
+      - A file is removed from them first. One that cannot be looked into, or is as empty as a mount point with nothing
+        mounted, is a finding, because a file in it comes back.
     type: list
     elements: path
     default: [/e/FILESFORL4/workspaces]
@@ -54,7 +56,7 @@ options:
     description:
       - What becomes of the file's entry in C(metadata/manifest.json), which job-runner writes since 2024-04-23. Earlier manifests have none.
       - V(keep) reports it. Airlock then shows a file that is not there, which tells its readers that there was one.
-      - V(drop) takes it out, in one stroke and with owner and mode kept. The manifest itself always stays.
+      - V(drop) takes it out, in one stroke and with owner and mode kept, unless the file is there again by then. The manifest itself always stays.
     type: str
     choices: [keep, drop]
     default: keep
@@ -62,7 +64,8 @@ options:
     description:
       - Directory for removed files. It is made if it is missing, for its owner only, in a directory that must exist.
       - The default is C(quarantine) in the high privacy storage, which is neither copied to level 4 nor read by output checkers.
-      - On the same file system as a file it takes no space and no time; to another one files are copied, checked and then removed.
+      - On the same file system as a file it takes no space and no time; to another one files are copied, checked and then removed, which is
+        refused where there is no room for all of them.
     type: path
   purge:
     description:
@@ -145,7 +148,7 @@ files:
       description: The job that made it last, and jobs under way that will make it again, as far as the database and the manifest tell.
       type: list
       elements: dict
-      sample: [{"job_id": "ab2cd3ef4gh5ij6k", "action": "make_table", "status_code": "succeeded", "active": false}]
+      sample: [{"job_id": "ab2cd3ef4gh5ij6k", "action": "make_table", "status_code": "succeeded", "active": false, "level": "moderately_sensitive"}]
     manifest_entry:
       description: Its entry in the manifest; null where there is none.
       type: dict

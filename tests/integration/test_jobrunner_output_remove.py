@@ -396,7 +396,7 @@ def test_the_next_run_of_the_action_is_foretold_and_found(folders: Folders) -> N
     told = finding(result, "original")
     assert (told["severity"], told["detail"]["producers"]) == (
         "info",
-        [{"job_id": "ab2cd3ef4gh5ij6k", "action": "make_table", "status_code": "succeeded", "active": False}],
+        [{"job_id": "ab2cd3ef4gh5ij6k", "action": "make_table", "status_code": "succeeded", "active": False, "level": "moderately_sensitive"}],
     )
     assert "action make_table (last made by job ab2cd3ef4gh5ij6k)" in told["summary"]
 
@@ -427,7 +427,9 @@ def test_beside_job_runner(backend: Backend, journal_dir: str) -> None:
     assert (writer.errors, writer.lost) == ([], [])
     assert not target.exists()
     assert {job: row for job, row in backend.rows().items() if job in rows} == rows
-    assert finding(result, "original")["detail"]["producers"] == [{"job_id": first, "action": "a", "status_code": "succeeded", "active": False}]
+    assert finding(result, "original")["detail"]["producers"] == [
+        {"job_id": first, "action": "a", "status_code": "succeeded", "active": False, "level": "moderately_sensitive"}
+    ]
     assert json.loads((target.parents[1] / "metadata/manifest.json").read_text()) == {"repo": None, "workspace": "ws"}
 
     again = backend.add_job("running", "executing", container="exited", outputs={"output/table.csv": "c,d"})

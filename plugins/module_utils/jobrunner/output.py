@@ -72,9 +72,8 @@ class OutputRemove(Procedure[OutputState]):
 def wanted_of(params: Mapping[str, Any], place: Place) -> Wanted:
     """Everything that can be refused without looking is refused here."""
     roots = checked_roots(place.medium, params["sync_sources"])
-    for path in (place.high,):
-        if not os.path.isabs(path):
-            raise JobRunnerError("high_privacy_base must be an absolute path, not %r" % path)
+    if not os.path.isabs(place.high):
+        raise JobRunnerError("high_privacy_base must be an absolute path, not %r" % place.high)
     return Wanted(
         workspace=checked_workspace(params["workspace"]),
         files=checked_files(params["files"]),
@@ -148,7 +147,7 @@ def guards(state: OutputState, plan: Sequence[Change]) -> List[Refusal]:
     if state.wanted.drop_entry and state.manifest.trouble:
         reason = "%s cannot be used: %s." % (state.manifest.path, state.manifest.trouble)
         refusals.append(Refusal("manifest", reason, "mend it, or leave it alone with manifest_entry: keep."))
-    if state.quarantine_trouble and any(change.action in ("remove", "purge") for change in plan):
+    if state.quarantine_trouble and any(change.action != "drop_entry" for change in plan):
         reason = "%s cannot be used: %s." % (state.wanted.quarantine, state.quarantine_trouble)
         refusals.append(Refusal("quarantine", reason, "mend that, or pass another quarantine_dir."))
     return refusals

@@ -11,13 +11,16 @@ from typing import Any, Dict, Mapping
 from ..procedure.envelope import Change, Outcome
 from .errors import JobRunnerError
 from .manifest import set_entry
+from .output_look import size_of
 from .output_quarantine import Quarantine
 
 
 def carry_out(quarantine: Quarantine, change: Change) -> Outcome:
     before, after = change.before or {}, change.after or {}
     try:
-        if "entry" in before:
+        if "entry" in before and after["entry"] is None and size_of(before["root"], "%s/%s" % (before["workspace"], before["file"])) is not None:
+            note = "the file was left where it is, or is back: its entry stays"
+        elif "entry" in before:
             note = set_entry(before["root"], before["workspace"], before["file"], before["entry"], after["entry"])
         elif "copy" in before:
             note = quarantine.rename(before["root"], before["path"], before["name"], after["name"])

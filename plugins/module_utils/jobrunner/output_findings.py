@@ -90,6 +90,8 @@ def _cause(output: Output, spot: Spot) -> str:
     sources = [each.full for each in output.spots if each.root.kind == SOURCE and (each.found or each.copies)]
     if sources:
         return "the level 3 sync brings it from %s" % ", ".join(sources)
+    if output.original is not None and output.stays_high:
+        return "its original is highly_sensitive now, so an earlier run or somebody copied it"
     if output.original is not None:
         return "%s copies it from level 3" % _who(output.producers)
     return "neither a sync source nor level 3 has it now, so somebody copied it"
@@ -106,7 +108,7 @@ def _unfinished(state: OutputState, spot: Spot) -> Finding:
     folder = spot.path.rpartition("/")[0]
     names = ["%s/%s" % (folder, name) for name in spot.unfinished]
     within = [name[len(state.wanted.workspace) + 1 :] for name in names]
-    summary = "%s has copies of it under the temporary names of rsync or job-runner, at work or left behind: %s" % (spot.root.path, ", ".join(names))
+    summary = "%s has copies of it under the temporary names of rsync, job-runner or an undo, at work or left behind: %s" % (spot.root.path, ", ".join(names))
     remedy = Remedy(
         "if they are still there in a minute, nothing is writing them any more: remove them by these names",
         _PLAYBOOK,
@@ -129,8 +131,11 @@ def _absent(state: OutputState, output: Output) -> Finding:
 
 def _original(state: OutputState, output: Output) -> Finding:
     full = "%s/%s" % (state.wanted.high, state.wanted.path(output.name))
-    level = output.entry.get("level") if output.entry else None
-    detail = {"original": full, "size": output.original, "level": level, "producers": [each.to_dict() for each in output.producers]}
+    detail = {"original": full, "size": output.original, "level": output.level, "producers": [each.to_dict() for each in output.producers]}
+    if output.stays_high:
+        since = " since job %s" % output.producers[0].job_id if output.producers and not output.producers[0].active else ""
+        summary = "the original %s stays; it is highly_sensitive%s, so no run copies it to level 4 while project.yaml says so" % (full, since)
+        return Finding(_PREFIX + "original", "info", full, summary, detail, None, RUNBOOK)
     active = [each for each in output.producers if each.active]
     remedy = Remedy("have the researcher change its privacy level to highly_sensitive in project.yaml, if it should not be at level 4 at all")
     if active:

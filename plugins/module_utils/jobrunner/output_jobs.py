@@ -45,7 +45,7 @@ def _producers(rows: Sequence[Mapping[str, Any]], name: str, action: str) -> Lis
     actions: Set[str] = {row["action"] for row in made} | ({action} if action else set())
     active = [row for row in rows if row["state"] in ACTIVE and row["action"] in actions]
     chosen = [(row, False) for row in made[:1]] + [(row, True) for row in active]
-    return [Producer(row["id"], row["action"], row["status_code"], busy) for row, busy in chosen]
+    return [Producer(row["id"], row["action"], row["status_code"], busy, _outputs(row).get(name)) for row, busy in chosen]
 
 
 def _outputs(row: Mapping[str, Any]) -> Dict[str, Any]:

@@ -16,7 +16,7 @@ from ..connect.below import NotBelow, below, by_handle
 from .errors import JobRunnerError
 from .manifest import Manifest
 from .output_files import digest, version
-from .output_quarantine import Quarantine
+from .output_quarantine import RESTORING, Quarantine
 from .output_state import MEDIUM, Found, Obstacle, Output, OutputState, Producer, Root, Spot, Wanted
 
 _GONE = (FileNotFoundError, NotADirectoryError)
@@ -28,31 +28,57 @@ Seen = Tuple[Optional[Found], Optional[Obstacle]]
 
 def observe(wanted: Wanted, manifest: Manifest, producers: Mapping[str, Sequence[Producer]], jobs_unknown: str) -> OutputState:
     """The files; manifest and database were read before."""
+    _check_apart(wanted)
     away = tuple(_away(wanted.roots))
     roots = [root for root in wanted.roots if root.path not in dict(away)]
     _check_workspace(wanted, roots)
     quarantine = Quarantine(wanted.quarantine)
     outputs = tuple(_output(wanted, name, roots, manifest, quarantine, producers.get(name, ())) for name in wanted.files)
     shared = tuple(os.path.dirname(root.path) if root.kind == MEDIUM else root.path for root in wanted.roots)
-    return OutputState(wanted, outputs, manifest, away, jobs_unknown, quarantine.trouble(shared))
+    return OutputState(wanted, outputs, manifest, away, jobs_unknown, quarantine.trouble(shared) or _no_room(quarantine, outputs))
+
+
+def _check_apart(wanted: Wanted) -> None:
+    """Originals stay, whatever the options say."""
+    high = os.path.realpath(wanted.high)
+    for root in wanted.roots:
+        real = os.path.realpath(root.path)
+        if os.path.commonpath((real, high)) in (real, high):
+            options = "medium_privacy_base and high_privacy_base" if root.kind == MEDIUM else "sync_sources and high_privacy_base"
+            raise JobRunnerError("%s has the originals of level 3 (%s), which are never removed: check %s" % (root.path, wanted.high, options))
+
+
+def _no_room(quarantine: Quarantine, outputs: Sequence[Output]) -> str:
+    """Files of other file systems are copied to the quarantine, all of them before any copy may be deleted."""
+    try:
+        place = os.open(quarantine.path if os.path.lexists(quarantine.path) else os.path.dirname(quarantine.path), os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return ""  # told as its trouble
+    try:
+        device, room = os.fstat(place).st_dev, os.statvfs(by_handle(place))
+    finally:
+        os.close(place)
+    needed = sum(spot.found.size for output in outputs for spot in output.spots if spot.found and spot.found.version[0] != device)
+    free = (room.f_bavail if os.geteuid() else room.f_bfree) * room.f_frsize
+    return "%d bytes are to be copied to it from other file systems, and it has room for %d" % (needed, free) if needed > free else ""
 
 
 def _away(roots: Sequence[Root]) -> Iterator[Tuple[str, str]]:
     """A source that is not mounted hides files that will come back with it. Without the main root there is nothing to do."""
     for root in roots:
-        why = _unlistable(root.path)
+        why = _unseen(root)
         if why and root.kind == MEDIUM:
             raise JobRunnerError("%s cannot be read: %s; check medium_privacy_base, and run this as root or opensafely" % (root.path, why))
         if why:
             yield root.path, why
 
 
-def _unlistable(path: str) -> str:
+def _unseen(root: Root) -> str:
     try:
-        os.listdir(path)
+        names = os.listdir(root.path)
     except OSError as exc:
         return str(exc.strerror)
-    return ""
+    return "" if names or root.kind == MEDIUM else "it is empty, as a mount point is where nothing is mounted"
 
 
 def _check_workspace(wanted: Wanted, roots: Sequence[Root]) -> None:
@@ -73,9 +99,9 @@ def _check_workspace(wanted: Wanted, roots: Sequence[Root]) -> None:
 
 def _output(wanted: Wanted, name: str, roots: Sequence[Root], manifest: Manifest, quarantine: Quarantine, producers: Sequence[Producer]) -> Output:
     spots = tuple(_spot(wanted, root, name, quarantine) for root in roots)
-    original = _size(wanted.high, wanted.path(name))
+    original = size_of(wanted.high, wanted.path(name))
     nowhere = original is None and not any(spot.found or spot.obstacle or spot.copies for spot in spots)
-    note = _size(wanted.medium, wanted.path(name + ".txt")) is not None
+    note = size_of(wanted.medium, wanted.path(name + ".txt")) is not None
     alike = tuple(_alike(wanted, name)) if nowhere else ()
     entry = manifest.outputs.get(name)
     return Output(name, spots, original, note, entry if isinstance(entry, dict) else None, tuple(producers), alike)
@@ -112,7 +138,7 @@ def look(root: str, path: str) -> Seen:
             return None, None
         hint = "run this as root, or as the owner." if exc.errno == errno.EACCES else "mend that first."
         return None, Obstacle("unreadable", "%s cannot be read: %s." % (full, exc.strerror), hint)
-    return Found(info.st_size, stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid, info.st_mtime_ns, sha256, version(info)), _not_removable(root, path)
+    return Found(info.st_size, stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid, info.st_mtime_ns, sha256, version(info)), unwritable(root, path)
 
 
 def _obstacle(full: str, info: os.stat_result) -> Optional[Obstacle]:
@@ -151,7 +177,8 @@ def _other_names(root: str, path: str, info: os.stat_result) -> List[str]:
     return sorted(others)
 
 
-def _not_removable(root: str, path: str) -> Optional[Obstacle]:
+def unwritable(root: str, path: str) -> Optional[Obstacle]:
+    """Why a file can be neither taken out of its directory nor put back."""
     directory = os.path.dirname(path)
     try:
         with below(root, directory) as handle:
@@ -162,14 +189,14 @@ def _not_removable(root: str, path: str) -> Optional[Obstacle]:
         return None
     full = os.path.join(root, directory)
     if read_only:
-        return Obstacle("read_only", "the file system of %s is mounted read-only." % full, "have it mounted for writing, or removed on the other side.")
-    return Obstacle("rights", "this user may not remove anything from %s." % full, "run this as root, or as the directory's owner.")
+        return Obstacle("read_only", "the file system of %s is mounted read-only." % full, "have it mounted for writing, or do this on the other side.")
+    return Obstacle("rights", "this user may not change what lies in %s." % full, "run this as root, or as the directory's owner.")
 
 
 def _unfinished(root: str, path: str) -> Iterator[str]:
-    """Copies on their way to this name, or left by a program that was killed: rsync's and job-runner's."""
+    """Copies on their way to this name, or left by a program that was killed: rsync's, job-runner's and those of an undo."""
     directory, base = os.path.split(path)
-    pattern = re.compile(r"\.%s\.[A-Za-z0-9]{6}|%s\.[0-9a-f]{16}\.tmp" % (re.escape(base), re.escape(base)), re.DOTALL)
+    pattern = re.compile(r"\.%s\.[A-Za-z0-9]{6}|%s\.[0-9a-f]{16}\.tmp|%s" % tuple(map(re.escape, (base, base, RESTORING))))
     return (name for name in sorted(_names_below(root, directory)) if pattern.fullmatch(name))
 
 
@@ -194,7 +221,7 @@ def _names(path: str) -> List[str]:
         return []
 
 
-def _size(root: str, path: str) -> Optional[int]:
+def size_of(root: str, path: str) -> Optional[int]:
     """Of a regular file that no link leads to."""
     try:
         with below(root, path) as handle:

@@ -29,7 +29,8 @@ CHANGED = "it was changed, replaced or removed since it was looked at: left alon
 _NAME = re.compile(r"(removed|purged)\.([1-9][0-9]*)(\.new)?")
 _NEW = ".new"
 _PART = ".part"
-_RESTORING = ".fieldops-restoring"
+RESTORING = ".fieldops-restoring"
+"""What a file is on its way back from another file system."""
 _READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -138,8 +139,13 @@ class Quarantine:
         if not _still(parent, base, seen) or _digest(folder, part) != sha256:
             os.unlink(part, dir_fd=folder)
             return CHANGED
-        os.replace(part, new, src_dir_fd=folder, dst_dir_fd=folder)  # one that is there is of a run that was killed, and just the same
+        known = _exists(new, folder)  # of a run that was killed, and just the same
+        os.replace(part, new, src_dir_fd=folder, dst_dir_fd=folder)
         sync(folder)
+        if not _still(parent, base, seen):  # to read back a large copy takes minutes
+            if not known:
+                os.unlink(new, dir_fd=folder)
+            return CHANGED
         os.unlink(base, dir_fd=parent)
         sync(parent)
         move(folder, new, folder, name)
@@ -178,8 +184,8 @@ class Quarantine:
         if not name.endswith(_NEW):
             move(folder, name, folder, name + _NEW)  # from here on it counts only while the file is not in its place
             name += _NEW
-        _copy_file(folder, name, parent, _RESTORING)
-        move(parent, _RESTORING, parent, base)
+        _copy_file(folder, name, parent, RESTORING)
+        move(parent, RESTORING, parent, base)
         sync(parent)
         os.unlink(name, dir_fd=folder)
 

@@ -127,9 +127,11 @@ class Producer:
     action: str
     code: str
     active: bool
+    level: Optional[str] = None
+    """Privacy level that it gave the file; None while it is not known."""
 
     def to_dict(self) -> Dict[str, Any]:
-        return {"job_id": self.job_id, "action": self.action, "status_code": self.code, "active": self.active}
+        return {"job_id": self.job_id, "action": self.action, "status_code": self.code, "active": self.active, "level": self.level}
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,17 @@ class Output:
     @property
     def present(self) -> List[Spot]:
         return [spot for spot in self.spots if spot.found]
+
+    @property
+    def level(self) -> Optional[str]:
+        """Privacy level as the last job left it; the manifest has only what is at level 4."""
+        levels = [each.level for each in self.producers if not each.active and each.level]
+        return levels[0] if levels else (self.entry or {}).get("level")
+
+    @property
+    def stays_high(self) -> bool:
+        """No run copies it to level 4, as long as project.yaml is not changed."""
+        return self.level == "highly_sensitive"
 
     @property
     def removals(self) -> List[Copy]:

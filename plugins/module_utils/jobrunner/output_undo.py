@@ -15,7 +15,7 @@ from ..procedure.undo import Store
 from .errors import JobRunnerError
 from .manifest import read_manifest
 from .output_act import carry_out
-from .output_look import look
+from .output_look import look, unwritable
 from .output_quarantine import Quarantine
 
 Now = Tuple[Optional[Image], Any]
@@ -38,10 +38,12 @@ class OutputStore(Store):
             reason = "%d files belonged to other users, first %s: only root can give them back to them." % (len(others), others[0]["path"])
             refusals.append(Refusal("rights", reason, "run it as root."))
         for image in returning:
-            directory = os.path.dirname(image["path"])
-            if not _is_directory(image["root"], directory):
+            obstacle = unwritable(image["root"], image["path"])
+            if not _is_directory(image["root"], os.path.dirname(image["path"])):
                 reason = "the directory of %s is not there any more." % os.path.join(image["root"], image["path"])
                 refusals.append(Refusal("directory", reason, "make it again, with the owner and mode of the others."))
+            elif obstacle:
+                refusals.append(Refusal(obstacle.guard, obstacle.reason, obstacle.allow))
         return refusals
 
     def apply(self, changes: Sequence[Change]) -> Sequence[Outcome]:
