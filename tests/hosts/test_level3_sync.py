@@ -127,6 +127,16 @@ def test_rounds_follow_one_another(backend: Backend) -> None:
 
 
 @pytest.mark.step("O21")
+def test_the_modes_of_the_source_open_nothing(backend: Backend) -> None:
+    """A Windows share shows 0777 and a group of its own; the directory of all workspaces has neither afterwards, nor has what lies in it."""
+    backend.sh(f"chmod 00750 {TARGET}; echo new > {SOURCE}/my-study/new.csv; chown -R opensafely:opensafely /e; chmod -R 0777 /e")
+    before = backend.sh(f"stat -c '%a %U:%G' {TARGET}")
+    backend.ok()
+    assert backend.sh(f"stat -c '%a %U:%G' {TARGET}") == before == "750 opensafely:reviewers\n"
+    assert backend.sh(f"stat -c '%a %U:%G' {TARGET}/my-study {TARGET}/my-study/new.csv") == "750 opensafely:reviewers\n" * 2
+
+
+@pytest.mark.step("O21")
 def test_it_fails_loudly_when_the_source_is_not_mounted(backend: Backend) -> None:
     backend.sh("umount /e")
     backend.refused("/e", "mounted")
