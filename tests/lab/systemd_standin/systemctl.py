@@ -106,10 +106,15 @@ def main(arguments: Sequence[str]) -> int:
         "is-active": lambda name: is_active(units, name),
         "start": lambda name: units.start(name, "--no-block" not in options),
         "stop": lambda name: units.stop(name, "--no-block" not in options),
-        "restart": lambda name: units.stop(name) or units.start(name),
+        "restart": lambda name: restart(units, name),
         "reset-failed": units.reset_failed,
     }
     return each(verb, verbs, names)
+
+
+def restart(units: Units, name: str) -> None:
+    units.stop(name)
+    units.start(name)
 
 
 def each(verb: str, verbs: dict[str, Callable[[str], int | None]], names: Sequence[str]) -> int:
