@@ -31,6 +31,12 @@ options:
     description: The unit of job-runner.
     type: str
     default: jobrunner
+  backend_server_dir:
+    description:
+      - Checkout of backend-server, which the managed environment files are generated from. What differs from it has drifted.
+      - Where there is none, drift is not looked for.
+    type: path
+    default: /srv/backend-server
   stats:
     description:
       - Whether to measure what each running job's container uses (processors and memory). It takes a second more.
@@ -384,6 +390,7 @@ from ..module_utils.procedure.info import run_info
 OPTIONS = ArgumentSpec(
     {
         "service": {"type": "str", "default": "jobrunner"},
+        "backend_server_dir": {"type": "path", "default": "/srv/backend-server"},
         "stats": {"type": "bool", "default": False},
         "loop_timeout": {"type": "float", "default": 300.0},
         "finalise_timeout": {"type": "float", "default": 600.0},

@@ -353,6 +353,22 @@ def test_every_value_with_its_origin_and_no_secret(backend: Backend, look: Any) 
 
 
 @pytest.mark.step("O4")
+def test_what_somebody_changed_in_a_generated_file(backend: Backend, look: Any, tmp_path: Path) -> None:
+    checkout = tmp_path / "backend-server"
+    source = checkout / "services" / "jobrunner" / "defaults.env"
+    source.parent.mkdir(parents=True)
+    text = Path(backend.config_files[0]).read_text(encoding="utf-8")
+    source.write_text("".join(line + "\n" for line in text.splitlines() if not line.startswith("#")), encoding="utf-8")
+    same = look(backend_server_dir=str(checkout))
+    with open(backend.config_files[0], "a", encoding="utf-8") as file:
+        file.write("POLL_INTERVAL=99\n")
+    drifted = look(backend_server_dir=str(checkout))
+    new = {each["code"] for each in drifted["findings"]} - {each["code"] for each in same["findings"]}
+    assert new == {"jobrunner.config.drift"}
+    assert "POLL_INTERVAL" in finding(drifted, "config.drift")["summary"]
+
+
+@pytest.mark.step("O4")
 def test_a_configuration_file_that_is_missing(backend: Backend, look: Any) -> None:
     Path(backend.config_files[1]).unlink()
     result = look()

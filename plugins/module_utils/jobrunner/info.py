@@ -15,9 +15,10 @@ from ..connect.service import ServiceError
 from ..connect.sqlite import Database, SqliteError
 from ..procedure.check import Check
 from ..procedure.envelope import Finding
+from .config_drift import look_around
+from .config_findings import config_findings
 from .errors import JobRunnerError
-from .info_state import DEBUG, BackendState, Engine, Limits, Tables, exited, facts, healthy
-from .looking import config_rows
+from .info_state import DEBUG, BackendState, Engine, Limits, Tables, config_rows, exited, facts, healthy
 from .metadata import Scrubber
 from .names import container_name
 from .objects import Objects, container_of, objects_in
@@ -43,6 +44,7 @@ class BackendInfo(Check[BackendState]):
         self.place = Place.of(params)
         self.unit: str = params["service"]
         self.stats = params["stats"]
+        self.backend_server: str = params["backend_server_dir"]
         self.limits = Limits(
             loop=_at_least("loop_timeout", params["loop_timeout"], 60),
             finalise=_at_least("finalise_timeout", params["finalise_timeout"], 0),
@@ -81,7 +83,6 @@ class BackendInfo(Check[BackendState]):
         if tables is not None and engine is not None:
             engine = self._together(tables, engine)
         disks, _unread = read_disks(self._places(engine))
-        entries, found = config_rows(self.place.config)
         return BackendState(
             now=now,
             service=service,
@@ -92,8 +93,8 @@ class BackendInfo(Check[BackendState]):
             disks=disks,
             missing=dict(self.missing),
             layout_refused=self.refused,
-            config=entries,
-            config_findings=found,
+            config=config_rows(self.place.config),
+            config_findings=self._config_findings(),
             places={"database": self._database_path(), "workdir": self.place.workdir, "high": self.place.high, "medium": self.place.medium},
         )
 
@@ -181,6 +182,12 @@ class BackendInfo(Check[BackendState]):
         if engine and engine.root:
             named.append(("containers and volumes", engine.root))
         return named
+
+    def _config_findings(self) -> List[Finding]:
+        if not self.place.config.files:
+            return []
+        checkout = self.backend_server if os.path.isdir(self.backend_server) else None
+        return config_findings(self.place.config, look_around(self.place.config, checkout))
 
     def _last_line(self, service: Optional[ServiceState]) -> Optional[LogLine]:
         return last_log_line(self.unit) if service is not None and service.known else None

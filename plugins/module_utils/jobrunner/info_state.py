@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..connect.docker import Usage
 from ..procedure.envelope import Finding
+from .config import Config
 from .names import container_name
 from .objects import Container, Objects
 from .service import LogLine, ServiceState, stamp
@@ -146,6 +147,12 @@ def facts(state: BackendState, limits: Limits) -> Dict[str, Any]:
         "config": [dict(entry) for entry in state.config],
         "missing": dict(state.missing),
     }
+
+
+def config_rows(config: Config) -> List[Dict[str, Any]]:
+    """Assignments in the order in which the service reads them, each with the file that makes it."""
+    names = ("name", "path", "line", "secret", "shadowed")
+    return [dict({name: getattr(entry, name) for name in names}, value=entry.shown) for entry in config.entries]
 
 
 def _log(state: BackendState) -> Dict[str, Any]:

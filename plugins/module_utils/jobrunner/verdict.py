@@ -30,7 +30,6 @@ def diagnose(state: BackendState, limits: Limits) -> List[Finding]:
         *_flags(state),
         *diagnose_jobs(state, limits),
         *_machine(state, limits),
-        *state.config_findings,
     ]
     if all(finding.severity in ("ok", "info") for finding in found):
         running = len(state.running)
@@ -44,7 +43,7 @@ def diagnose(state: BackendState, limits: Limits) -> List[Finding]:
                 {"running": running},
             ),
         )
-    return found
+    return [*found, *state.config_findings]  # which says by itself that all is well with it
 
 
 def _missing(state: BackendState) -> List[Finding]:
