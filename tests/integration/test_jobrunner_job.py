@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,22 @@ def test_a_kill_without_a_process_is_undone(backend: Backend, journal_dir: str) 
     assert undone["changed"] is True
     backend.loop_turns(20, until="idle")
     assert backend.row(ended)["status_code"] == "succeeded"
+
+
+@pytest.mark.step("O15")
+def test_an_older_log_of_the_month_is_written_over_and_not_undone(backend: Backend, journal_dir: str) -> None:
+    job = backend.add_job("failed", "internal_error", container="exited", exit_code=1)
+    folder = backend.high / "logs" / time.strftime("%Y-%m") / f"os-job-{job}"
+    folder.mkdir(parents=True)
+    (folder / "logs.txt").write_text("older", encoding="utf-8")
+    (folder / "notes").write_text("of somebody", encoding="utf-8")
+    done = run_ok("jobrunner_job", options(backend, journal_dir, job))
+    assert [(change["action"], change["reversible"]) for change in done["changes"]] == [("save_logs", False)]
+    assert "working" in (folder / "logs.txt").read_text(encoding="utf-8")
+    assert sorted(path.name for path in folder.parent.rglob("*")) == sorted([folder.name, "logs.txt", "metadata.json", "notes"])
+    assert done["jobs"][0]["logs"] == str(folder)
+    assert run_ok("jobrunner_job", options(backend, journal_dir, job))["changed"] is False
+    assert "irreversible" in run_refused("runbook_undo", {"undo_id": done["undo_id"], "journal_dir": journal_dir})["msg"]
 
 
 @pytest.mark.step("O15")
