@@ -132,3 +132,37 @@ def test_an_update_from_a_dirty_checkout_is_refused(backend: BackendHost, operat
     run = operator.play("jobrunner_update_backend", backend, **MANAGE, **FAST)  # type: ignore[arg-type]
     assert run.rc != 0
     assert "has local changes" in run.failures
+
+
+@pytest.mark.step("O1")
+def test_an_update_that_restarts_docker_waits_for_jobs(backend: BackendHost, operator: Operator) -> None:
+    """The recipe of some backends upgrades all packages. What apt would do is told by a stand-in of it."""
+    apt = "/usr/local/bin/apt-get"
+    try:
+        backend.host.put(b"manage-test: install-packages install\n", "/srv/backend-server/justfile", mode=0o644)
+        backend.host.put(b"#!/bin/sh\necho 'Inst docker.io [20.10.24] (24.0.5 Debian:12 [amd64])'\n", apt, mode=0o755)
+        job = backend.job_running()
+        run = operator.play("jobrunner_update_backend", backend, **MANAGE, **FAST)  # type: ignore[arg-type]
+        assert run.rc != 0
+        assert "docker.io to 24.0.5" in run.failures
+        assert f"1 jobs run: {job}" in run.failures
+        assert backend.objects(job)["container"] == "running"
+        backend.clear()
+        assert operator.play("jobrunner_update_backend", backend, check=True, **MANAGE, **FAST).rc == 0  # type: ignore[arg-type]
+    finally:
+        backend.host.run(["rm", "-f", apt, "/srv/backend-server/justfile"])
+
+
+@pytest.mark.step("O5")
+def test_a_secret_is_set_and_shown_nowhere(backend: BackendHost, operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANSIBLE_VERBOSITY", "3")
+    secret = "sesame-4f1c9a77"
+    run = operator.play("jobrunner_setting", backend, jobrunner_secret_settings={"STATA_LICENSE": secret}, **FAST)  # type: ignore[arg-type]
+    assert run.rc == 0, run.failures
+    assert [change["subject"] for change in run.changes] == ["STATA_LICENSE in /home/opensafely/config/02_secrets.env"]
+    assert f"STATA_LICENSE={secret}\n" in backend.host.run(["cat", "/home/opensafely/config/02_secrets.env"]).stdout
+    assert backend.host.run(["stat", "-c", "%U %a", "/home/opensafely/config/02_secrets.env"]).stdout.split() == ["opensafely", "600"]
+    kept = backend.host.run(["sh", "-c", "cat /var/lib/fieldops/runbooks/runs/*; journalctl --no-pager --since=-5min"]).stdout
+    assert "jobrunner_setting" in kept
+    assert secret not in run.output + json.dumps(run.report) + kept
+    no_secret(run.output + kept)
