@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from lab.hosts.backend_host import BackendHost
-from lab.jobrunner.lab_secrets import SECRETS
+from lab.jobrunner.lab_secrets import MARK, SECRETS
 from operating import Operator
 from play import Run
 
@@ -159,6 +159,29 @@ def test_an_unfinished_preparation_keeps_it_from_starting(backend: BackendHost, 
     assert backend.unit("ActiveState")["ActiveState"] == "inactive"
     assert backend.code(left["reset"]) == "waiting_on_reboot"
     assert {"jobrunner.reboot.unfinished", "jobrunner.leftover.unknown", "jobrunner.service.stopped"} <= run.standing
+
+
+@pytest.mark.step("O9")
+def test_no_secret_gets_into_the_log_of_the_node(backend: BackendHost, operator: Operator) -> None:
+    """Ansible writes every call there."""
+    job = backend.job_running(database=True)
+    assert MARK in backend.host.run(["docker", "inspect", f"os-job-{job}"]).stdout
+    result = operator.module(backend, "jobrunner_job_info", job_id=[job])  # type: ignore[arg-type]
+    look(operator, backend, stats=True)
+    calls = [line for line in backend.host.run(["journalctl", "--output=short", "--no-pager"]).stdout.splitlines() if "ansible-fieldops" in line]
+    assert {"jobrunner_job_info" in line for line in calls} == {True, False}
+    assert MARK not in "".join(calls)
+    assert MARK not in json.dumps(result)
+
+
+@pytest.mark.step("O12")
+def test_what_a_real_engine_measures(backend: BackendHost, operator: Operator) -> None:
+    busy = backend.job_running(run="sh -c 'while :; do :; done'")
+    idle = backend.job_running()
+    used = {row["id"]: row for row in look(operator, backend, stats=True)["running"]}
+    assert used[busy]["cpus"] > 0.2
+    assert used[idle]["cpus"] < 0.1
+    assert used[busy]["memory"] is not None
 
 
 @pytest.mark.step("O8")
