@@ -132,7 +132,7 @@ def test_paused_drained_and_unpaused(backend: BackendHost, operator: Operator) -
     backend.wait_code(waits, "paused")
     assert backend.code(job) == "executing"
     assert operator.play("jobrunner_pause", backend).changed == 0
-    assert operator.play("jobrunner_pause", backend, jobrunner_state="unpaused").changed == 1
+    assert operator.play("jobrunner_pause", backend, jobrunner_pause_state="unpaused").changed == 1
     backend.host.wait_for(lambda: backend.row(waits)["state"] != "pending", "the job starts")
 
 

@@ -152,11 +152,11 @@ def _flags(state: BackendState) -> List[Finding]:
     if is_paused(value):
         waiting = len(state.pending)
         text = "new jobs are paused, so %s; running ones go on" % number(waiting, "pending job waits", "pending jobs wait")
-        remedy = Remedy("unpause it when the work is over", "fieldops.runbooks.jobrunner_pause", {"jobrunner_state": "unpaused"})
+        remedy = Remedy("unpause it when the work is over", "fieldops.runbooks.jobrunner_pause", {"jobrunner_pause_state": "unpaused"})
         found.append(Finding("jobrunner.flag.paused", "warning", "flag paused", text, {"value": value, "pending": waiting}, remedy, _PAUSE))
     elif value is not None and str(value).lower() not in ("", "false"):
         text = "the flag paused is %r, which job-runner does not take for paused: only true is; new jobs are started" % (value,)
-        remedy = Remedy("set it to true, or clear it", "fieldops.runbooks.jobrunner_pause", {"jobrunner_state": "paused"})
+        remedy = Remedy("set it to true, or clear it", "fieldops.runbooks.jobrunner_pause", {"jobrunner_pause_state": "paused"})
         found.append(Finding("jobrunner.flag.not_paused", "warning", "flag paused", text, {"value": value}, remedy, _PAUSE))
     if flags.get("mode", {}).get("value"):
         text = "mode is %s: no job that needs the database is started" % flags["mode"]["value"]
