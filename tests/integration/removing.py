@@ -4,11 +4,14 @@
 
 from __future__ import annotations
 
+import codecs
+import importlib
 import json
 import os
 import sqlite3
 import stat
-from collections.abc import Mapping
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +129,22 @@ def finding(result: dict[str, Any], code: str) -> dict[str, Any]:
 
 def planned(result: dict[str, Any]) -> list[tuple[str, str]]:
     return [(change["action"], change["subject"]) for change in result["changes"]]
+
+
+def as_user(body: Callable[[], None], uid: int, groups: Sequence[int] = ()) -> None:
+    """Run in a fork that is somebody else; whatever it raises is printed, and fails the test."""
+    for name in ("modules.jobrunner_output_remove", "modules.runbook_undo", "module_utils.procedure.run"):
+        importlib.import_module(f"ansible_collections.fieldops.runbooks.plugins.{name}")
+    codecs.lookup("ascii")  # which the other user may not be able to load
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setgroups(list(groups))
+            os.setgid(uid)
+            os.setuid(uid)
+            body()
+            os._exit(0)
+        finally:
+            traceback.print_exc()
+            os._exit(1)
+    assert os.waitpid(pid, 0)[1] == 0

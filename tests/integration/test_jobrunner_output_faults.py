@@ -15,7 +15,7 @@ from unittest import mock
 
 import pytest
 from ansible_collections.fieldops.runbooks.plugins.module_utils.jobrunner import output, output_quarantine
-from removing import ENTRY, MODULE, Folders, codes, finding, planned
+from removing import ENTRY, MODULE, Folders, as_user, codes, finding, planned
 from support import run_module, run_refused
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
@@ -272,3 +272,73 @@ def test_purged_in_part_and_taken_back(folders: Folders) -> None:
     assert run_module("runbook_undo", {"undo_id": result["undo_id"], "journal_dir": folders.journal, "changes": [1]})["changed"]
     assert folders.at("b.csv").exists()
     assert not folders.at("a.csv").exists()
+
+
+# -- as opensafely -------------------------------------------------------------------------------------------------------
+
+OWNER, REVIEWERS = 10000, 10010
+
+
+@pytest.fixture
+def owned(elsewhere: Path) -> Iterator[Folders]:
+    """All of it belongs to opensafely, the file to output checkers as well; the quarantine is on another file system."""
+    base = Path(tempfile.mkdtemp(prefix="fieldops-test-", dir="/tmp"))
+    made = Folders(base, str(base / "journal" / "runs"), quarantine=elsewhere / "quarantine")
+    made.put("a.csv")
+    (base / "journal").mkdir()
+    for path in (base, elsewhere, *base.rglob("*")):
+        os.chown(path, OWNER, OWNER)
+    os.chown(made.at("a.csv"), OWNER, REVIEWERS)
+    yield made
+    shutil.rmtree(base)
+
+
+def removed_by(folders: Folders) -> str:
+    (run,) = Path(folders.journal, "runs").glob("*-jobrunner_output_remove-*")
+    return run.stem
+
+
+@needs_root
+def test_the_group_of_output_checkers_survives_two_copies_without_root(owned: Folders) -> None:
+    before = owned.tree()
+
+    def body() -> None:
+        assert owned.ok("a.csv")["changed"]
+        assert owned.undo(removed_by(owned))["changed"]
+
+    as_user(body, OWNER, [REVIEWERS])
+    assert owned.tree() == before
+    assert owned.quarantined() == []
+
+
+@needs_root
+def test_who_may_not_give_a_file_its_group_back_is_told_first(owned: Folders) -> None:
+    before = owned.tree()
+
+    def body() -> None:
+        assert owned.ok("a.csv")["changed"]
+        refused = owned.undo(removed_by(owned))
+        assert [refusal["guard"] for refusal in refused["refusals"]] == ["rights"]
+
+    as_user(body, OWNER)
+    assert not owned.at("a.csv").exists()
+    assert len(owned.quarantined()) == 1
+    owned.journal = str(shutil.copytree(owned.journal, owned.path / "of root" / "journal"))
+    for path in (owned.path / "of root").rglob("*"):
+        os.chown(path, 0, 0)
+    assert owned.undo(removed_by(owned))["changed"]
+    assert owned.tree() == before
+
+
+@needs_root
+def test_within_a_file_system_the_group_stays_whoever_takes_it_back(owned: Folders) -> None:
+    """Opensafely need not be one of the output checkers: nothing is given to anybody where nothing is copied."""
+    owned.quarantine = owned.high / "quarantine"
+    before = owned.tree()
+
+    def body() -> None:
+        assert owned.ok("a.csv")["changed"]
+        assert owned.undo(removed_by(owned))["changed"]
+
+    as_user(body, OWNER)
+    assert owned.tree() == before

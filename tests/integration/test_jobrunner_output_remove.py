@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import shutil
@@ -12,7 +11,6 @@ import socket
 import stat
 import subprocess
 import tempfile
-import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,7 @@ from ansible_collections.fieldops.runbooks.plugins.module_utils.jobrunner import
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.envelope import Change
 from lab.jobrunner.backend import Backend
 from lab.jobrunner.lab_secrets import SECRETS
-from removing import ENTRY, MODULE, WORKSPACE, Folders, codes, finding, planned
+from removing import ENTRY, MODULE, WORKSPACE, Folders, as_user, codes, finding, planned
 from support import run_ok, run_refused
 
 NAMES = (
@@ -834,21 +832,3 @@ def test_as_the_owner(open_folders: Folders) -> None:
     as_user(take_back, OWNER)
     assert open_folders.tree() == before
     assert open_folders.ok("a.csv", journal_dir=str(open_folders.path / "roots"))["changed"]
-
-
-def as_user(body: Callable[[], None], uid: int) -> None:
-    """Run in a fork that is somebody else; whatever it raises is printed, and fails the test."""
-    for name in ("modules.jobrunner_output_remove", "modules.runbook_undo", "module_utils.procedure.run"):
-        importlib.import_module(f"ansible_collections.fieldops.runbooks.plugins.{name}")
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.setgroups([])
-            os.setgid(uid)
-            os.setuid(uid)
-            body()
-            os._exit(0)
-        finally:
-            traceback.print_exc()
-            os._exit(1)
-    assert os.waitpid(pid, 0)[1] == 0

@@ -17,6 +17,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 
 from ..connect.below import NotBelow, below, by_handle
 from .errors import JobRunnerError
+from .output_files import sync, version
 
 FOLDER, NAME = "metadata", "manifest.json"
 _LIMIT = 64 * 1024 * 1024
@@ -62,10 +63,10 @@ def read_manifest(root: str, workspace: str) -> Manifest:
         return Manifest(path, trouble=str(exc))
     except OSError as exc:
         return Manifest(path, trouble=str(exc.strerror))
-    return _parsed(path, data, _version(info))
+    return _parsed(path, data, version(info))
 
 
-def _parsed(path: str, data: bytes, version: Tuple[int, ...]) -> Manifest:
+def _parsed(path: str, data: bytes, seen: Tuple[int, ...]) -> Manifest:
     try:
         text = data.decode("utf-8")
         document = json.loads(text)
@@ -73,7 +74,7 @@ def _parsed(path: str, data: bytes, version: Tuple[int, ...]) -> Manifest:
         return Manifest(path, trouble="it is no JSON (%s)" % exc)
     if not isinstance(document, dict):
         return Manifest(path, trouble="it is no JSON object")
-    return Manifest(path, document, "", text, version)
+    return Manifest(path, document, "", text, seen)
 
 
 def set_entry(root: str, workspace: str, name: str, before: Optional[Mapping[str, Any]], after: Optional[Mapping[str, Any]]) -> str:
@@ -118,7 +119,7 @@ def _replace(root: str, workspace: str, manifest: Manifest, document: Mapping[st
                 file.flush()
                 _like(file.fileno(), old)
                 os.fsync(file.fileno())
-            if _version(os.stat(NAME, dir_fd=folder, follow_symlinks=False)) != manifest.version:
+            if version(os.stat(NAME, dir_fd=folder, follow_symlinks=False)) != manifest.version:
                 os.unlink(_NEW, dir_fd=folder)
                 return False
             os.replace(_NEW, NAME, src_dir_fd=folder, dst_dir_fd=folder)
@@ -126,11 +127,7 @@ def _replace(root: str, workspace: str, manifest: Manifest, document: Mapping[st
             with contextlib.suppress(OSError):
                 os.unlink(_NEW, dir_fd=folder)
             raise
-        synced = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
-        try:
-            os.fsync(synced)
-        finally:
-            os.close(synced)
+        sync(folder)
     return True
 
 
@@ -140,7 +137,3 @@ def _like(handle: int, old: os.stat_result) -> None:
     if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
         os.fchown(handle, old.st_uid, old.st_gid)
     os.fchmod(handle, stat.S_IMODE(old.st_mode))
-
-
-def _version(info: os.stat_result) -> Tuple[int, ...]:
-    return (info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)

@@ -80,6 +80,11 @@ def _listed(handle: int) -> Tuple[str, ...]:
         return ()
 
 
+def may_give(uid: int, gid: int) -> bool:
+    """Whether this user may make a file of its own one of these."""
+    return os.geteuid() == 0 or (os.geteuid() == uid and gid in (os.getegid(), *os.getgroups()))
+
+
 def same_attributes(folder: int, name: str, mode: int, owner: Optional[Tuple[int, int]], mtime_ns: int) -> None:
     """Set what differs, owner first: to change it clears special bits."""
     with below(by_handle(folder), name) as handle:

@@ -22,7 +22,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ..connect.below import NotBelow, below
 from .errors import JobRunnerError
-from .output_files import copy_data, digest, move, same_attributes, sync, version
+from .output_files import copy_data, digest, may_give, move, same_attributes, sync, version
 from .output_state import Copy
 
 CHANGED = "it was changed, replaced or removed since it was looked at: left alone"
@@ -286,7 +286,8 @@ def _copy_file(folder: int, name: str, target: int, new: str) -> None:
         except BaseException:
             os.unlink(new, dir_fd=target)
             raise
-    owner = (info.st_uid, info.st_gid) if os.geteuid() == 0 else None
+    uid = info.st_uid if os.geteuid() == 0 else os.geteuid()
+    owner = (uid, info.st_gid) if may_give(uid, info.st_gid) else None
     same_attributes(target, new, stat.S_IMODE(info.st_mode), owner, info.st_mtime_ns)
 
 

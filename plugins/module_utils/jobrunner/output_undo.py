@@ -15,6 +15,7 @@ from ..procedure.undo import Store
 from .errors import JobRunnerError
 from .manifest import read_manifest
 from .output_act import carry_out
+from .output_files import may_give
 from .output_look import look, unwritable
 from .output_quarantine import Quarantine
 
@@ -33,9 +34,9 @@ class OutputStore(Store):
     def guards(self, plan: Sequence[Change]) -> List[Refusal]:
         refusals = []
         returning = [change.after or {} for change in plan if "mode" in (change.after or {})]
-        others = [image for image in returning if os.geteuid() not in (0, image["uid"])]
+        others = [change.after or {} for change in plan if not _may_return(change)]
         if others:
-            reason = "%d files belonged to other users, first %s: only root can give them back to them." % (len(others), others[0]["path"])
+            reason = "%d files belonged to other users or groups, first %s: only root can give them back to them." % (len(others), others[0]["path"])
             refusals.append(Refusal("rights", reason, "run it as root."))
         for image in returning:
             obstacle = unwritable(image["root"], image["path"])
@@ -90,6 +91,18 @@ class OutputStore(Store):
         if manifest.trouble:
             raise JobRunnerError("%s cannot be read: %s" % (manifest.path, manifest.trouble))
         return {"root": image["root"], "workspace": image["workspace"], "file": image["file"], "entry": manifest.outputs.get(image["file"])}
+
+
+def _may_return(change: Change) -> bool:
+    """By owner and group. A copy that has kept its group is moved with it within a file system."""
+    image, copy = change.after or {}, (change.before or {}).get("quarantine")
+    if "mode" not in image or may_give(image["uid"], image["gid"]):
+        return True
+    try:
+        kept, place = os.lstat(str(copy)), os.lstat(os.path.dirname(os.path.join(image["root"], image["path"])))
+    except OSError:
+        return False
+    return (os.geteuid(), kept.st_gid, kept.st_dev) == (image["uid"], image["gid"], place.st_dev)
 
 
 def _is_directory(root: str, path: str) -> bool:
