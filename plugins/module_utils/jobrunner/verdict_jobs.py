@@ -34,7 +34,7 @@ def _unfinished(state: BackendState) -> List[Finding]:
         return []
     listed, told = split_ids(ids)
     text = "a preparation for reboot was cut off: %s reset, but containers or volumes of it are still there (%s); job-runner would file that as failed"
-    remedy = Remedy("finish the preparation before the service is started", "fieldops.runbooks.jobrunner_prepare_for_reboot")
+    remedy = Remedy("finish the preparation before the service is started", "fieldops.runbooks.jobrunner_prepare_for_reboot", {"jobrunner_repair": True})
     detail = {"job_ids": listed, "count": len(ids)}
     return [
         Finding("jobrunner.reboot.unfinished", "critical", "waiting_on_reboot", text % (number(len(ids), "job is", "jobs are"), told), detail, remedy, _REBOOT)
