@@ -55,7 +55,7 @@ options:
   manifest_entry:
     description:
       - What becomes of the file's entry in C(metadata/manifest.json), which job-runner writes since 2024-04-23. Earlier manifests have none.
-      - V(keep) reports it. Airlock then shows a file that is not there, which tells its readers that there was one.
+      - V(keep) reports it. Airlock, which builds its tree from the manifest, may then show a file that is not there.
       - V(drop) takes it out, in one stroke and with owner and mode kept, unless the file is there again by then. The manifest itself always stays.
     type: str
     choices: [keep, drop]

@@ -104,6 +104,8 @@ def test_predicted_removed_repeated_undone(player: Player, folders: Folders) -> 
 def test_refusals_reach_the_operator(player: Player, folders: Folders) -> None:
     folders.put("a.csv")
     assert "missing required arguments: jobrunner_output_files, jobrunner_workspace" in player.play().failures
-    assert "Name what is to be removed" in player.play(jobrunner_workspace=WORKSPACE, jobrunner_output_files=[]).failures
+    assert "files names no file" in player.play(jobrunner_workspace=WORKSPACE, jobrunner_output_files=[]).failures
+    assert "exact paths relative to" in player.play(jobrunner_workspace=WORKSPACE, jobrunner_output_files="").failures
+    assert "name of one workspace's directory" in player.play(jobrunner_workspace="", jobrunner_output_files="a.csv").failures
     assert "exact paths relative to" in player.play(jobrunner_workspace=WORKSPACE, jobrunner_output_files=["a.csv", "../x"]).failures
     assert folders.at("a.csv").exists()

@@ -156,7 +156,7 @@ def _level4(state: OutputState, output: Output) -> Finding:
 
 def _entry(state: OutputState, output: Output) -> Finding:
     entry = output.entry or {}
-    summary = "%s still lists %s, so Airlock shows a file that is not there" % (state.manifest.path, output.name)
+    summary = "%s still lists %s, so Airlock may show a file that is not there" % (state.manifest.path, output.name)
     detail = {key: entry.get(key) for key in ("level", "job_id", "action", "excluded")}
     variables = {"jobrunner_workspace": state.wanted.workspace, "jobrunner_output_files": [output.name], "jobrunner_manifest_entry": "drop"}
     remedy = Remedy("drop the entry, if it should not be seen either", _PLAYBOOK, variables)
