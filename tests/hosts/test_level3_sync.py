@@ -188,8 +188,8 @@ def test_a_round_of_the_loop_is_found(backend: Backend) -> None:
         {"jobrunner_sync_source": "/e/%h"},
         {"jobrunner_sync_mount": "e"},
         {"jobrunner_sync_interval": 0},
-        {"jobrunner_sync_state": "gone"},
         {"jobrunner_user": "open safely"},
+        {"jobrunner_sync_group": "reviewers\nUser=root"},
         {"jobrunner_sync_on_failure": "mail.service\nExecStart=/bin/true"},
     ],
 )
@@ -197,6 +197,13 @@ def test_values_that_are_refused(backend: Backend, variables: dict[str, Any]) ->
     done = backend.play(**variables)
     assert done.returncode != 0
     assert "Nothing was changed" in done.stdout
+    assert not backend.host.exists(f"/etc/systemd/system/{UNIT}.service")
+
+
+def test_a_state_that_is_refused(backend: Backend) -> None:
+    done = backend.play(jobrunner_sync_state="gone")
+    assert done.returncode != 0
+    assert "must be one of: present, absent" in done.stdout
     assert not backend.host.exists(f"/etc/systemd/system/{UNIT}.service")
 
 
