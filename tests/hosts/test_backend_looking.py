@@ -125,7 +125,8 @@ def test_a_service_that_dies_again_is_not_called_started(backend: BackendHost, o
 def test_another_state_is_refused(backend: BackendHost, operator: Operator) -> None:
     run = flow(operator, "service", jobrunner_service_state="reloaded")
     assert run.rc != 0
-    assert "must be started, stopped or restarted, not 'reloaded'" in run.failures
+    assert all(word in run.failures for word in ("jobrunner_service_state", "started, stopped, restarted", "reloaded"))
+    assert backend.unit("ActiveState")["ActiveState"] == "active"
 
 
 # -- after a restart -----------------------------------------------------------------------------------------------------------------
