@@ -17,8 +17,10 @@ description:
     the checkouts untouched, down to what they know of their remotes.
   - Local changes are told from files that only look changed because their owner or time is another, which every update of
     the backend causes. The former are refused, the latter do not matter. A detached HEAD is no fault either. Files that a killed deploy has
-    brought already are no local changes.
+    brought already are no local changes. Files that git does not know are not overwritten, and those that git was told not to look at
+    (C(git update-index --assume-unchanged)) are looked at.
   - git is run as the owner of the checkout, without hooks and without prompts. Secrets in the address of a remote are not shown.
+    The remote that O(ref) is of must answer, C(origin) for a tag or a commit. Another one that does not is a finding.
   - Before a migration a copy of the database is kept in C(evidence) below O(journal_dir). A migration is not taken back. Code that needs a
     later layout of the database than this collection knows is refused, and so is code that would not start with the present one.
   - Before the restart the new code is loaded once, with the service's environment. If that fails, the service goes on with

@@ -23,7 +23,7 @@ SHORTEST_SECRET = 4
 """Shorter values are no secrets, and hiding them would garble numbers and words that happen to contain them."""
 _GRACE = 5.0
 _PUBLIC = ("/tmp", "/var/tmp")  # noqa: S108 - for another user, whom one's own TMPDIR may shut out; only mkdtemp makes anything in them
-_URL_PASSWORD = re.compile(r"(://[^/\s:@]*):[^/\s@]+@")
+_URL_PASSWORD = re.compile(r"(://[^/\s:@]*):[^/\s]+@")
 
 
 class CommandError(Exception):

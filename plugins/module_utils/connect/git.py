@@ -14,6 +14,7 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import stat
 import subprocess
 import time
@@ -25,7 +26,7 @@ from .service import program
 
 REF = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+@-]*")
 SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
-_USERINFO = re.compile(r"(://)[^/\s@]+@")
+_USERINFO = re.compile(r"(://)[^/\s]+@")
 _QUIET = (
     *("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "gc.auto=0", "-c", "maintenance.auto=false"),
     *("-c", "protocol.ext.allow=never", "-c", "advice.detachedHead=false", "-c", "core.quotePath=false"),
@@ -34,11 +35,15 @@ _ENVIRONMENT = {
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_ASKPASS": "/bin/false",
     "SSH_ASKPASS": "/bin/false",
-    "GIT_SSH_COMMAND": "ssh -oBatchMode=yes",
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_PAGER": "cat",
     "GIT_EDITOR": "/bin/false",
 }
+
+
+_AT_ONCE = 200
+"""Names on one command line."""
+_GRACE = 5.0
 
 
 class GitError(Exception):
@@ -96,8 +101,18 @@ class Git:
         with self._private_index() as index:
             extra = dict({"GIT_ALTERNATE_OBJECT_DIRECTORIES": objects} if objects else {}, **({"GIT_INDEX_FILE": index} if index else {}))
             if index:
+                self._see_all(extra)
                 self.call("update-index", "-q", "--refresh", extra=extra)
             return names_in(self.text("diff-index", "-z", "--name-only", "--no-renames", "--no-ext-diff", commit, "--", extra=extra))
+
+    def _see_all(self, extra: Dict[str, str]) -> None:
+        """Files that git was told not to look at are looked at as well, in the private index; those that a sparse checkout lacks are not."""
+        fields = self.text("ls-files", "-z", "-v", extra=extra).split("\0")
+        marked = [entry[2:] for entry in fields if entry and entry[0] != "H" and os.path.lexists(os.path.join(self.path, entry[2:]))]
+        for n in range(0, len(marked), _AT_ONCE):
+            names = marked[n : n + _AT_ONCE]
+            for flag in ("--no-assume-unchanged", "--no-skip-worktree"):
+                self.text("update-index", flag, "--", *names, extra=extra)
 
     def blob_of(self, path: str) -> str:
         """What git would call the content of a file as it lies there."""
@@ -105,6 +120,12 @@ class Git:
 
     def tracked(self) -> List[str]:
         return names_in(self.text("ls-files", "-z"))
+
+    def files_added(self, before: str, after: str, objects: str = "") -> Dict[str, str]:
+        """Files that one commit has and another has not, with the names of their content."""
+        extra = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": objects} if objects else {}
+        fields = self.text("diff-tree", "-r", "-z", "--no-renames", "--diff-filter=A", before, after, extra=extra).split("\0")
+        return {path: fields[n].split()[3] for n, path in enumerate(fields[1:]) if n % 2 == 0}
 
     def looks_dirty(self) -> bool:
         """What upstream's script asks, which takes another time or owner for a change."""
@@ -118,35 +139,51 @@ class Git:
     @contextmanager
     def _private_index(self) -> Iterator[Optional[str]]:
         source = os.path.join(self.directory(), "index")
-        with workspace(self.owner) as place:
+        with _workspace(self.owner) as place:
             copy = os.path.join(place, "index")
             try:
                 with acting_as(self.owner):
                     shutil.copyfile(source, copy)
-            except OSError:  # an empty repository has none
+            except FileNotFoundError:  # an empty repository has none
                 yield None
                 return
+            except OSError as exc:
+                raise GitError("the index of %s cannot be copied: %s" % (self.path, exc.strerror or exc)) from exc
             yield copy
 
     # -- what the remote has -------------------------------------------------------------------------------------------
 
     @contextmanager
-    def fetched(self, ask: bool = True) -> Iterator[Borrowed]:
-        """A repository for the moment that knows what the remotes have now, and all that the checkout has."""
+    def fetched(self, ask: bool = True, ref: str = "") -> Iterator[Borrowed]:
+        """A repository for the moment that knows what the remotes have now, and all that the checkout has. ``ref`` tells which of them must answer."""
         common = self.text("rev-parse", "--git-common-dir").rstrip("\n")
-        with workspace(self.owner) as place:
+        with _workspace(self.owner) as place:
             borrowed = Borrowed(self, place)
-            borrowed.fill(os.path.join(self.path, common))
-            borrowed.know(ask)
+            try:
+                borrowed.fill(os.path.join(self.path, common))
+            except OSError as exc:
+                raise GitError("no repository can be made in %s: %s" % (place, exc.strerror or exc)) from exc
+            borrowed.know(ask, ref)
             yield borrowed
+
+    def remotes(self, ref: str = "") -> List[str]:
+        """The one that a ref is of comes first, else ``origin``."""
+        names = self.text("remote").split()
+        return sorted(names, key=lambda name: (not ref.startswith(name + "/"), name != "origin"))
 
     # -- changing ------------------------------------------------------------------------------------------------------
 
     def fetch(self, commit: str) -> None:
         """Bring a commit of a remote into the checkout's repository, with what else is new."""
-        self.text("fetch", "--quiet", "--all", "--no-recurse-submodules")
-        if self.commit(commit) is None:  # it is on no branch any more, or was never
-            self.text("fetch", "--quiet", "--all", "--tags", "--force", "--no-recurse-submodules")
+        said = []
+        for remote in self.remotes():
+            # By its tags where it is on no branch any more, or was never, or where a tag that was moved stands against the fetch.
+            for tags in ((), ("--tags", "--force")):
+                code, out, errors = self.call("fetch", "--quiet", *tags, "--no-recurse-submodules", "--", remote)
+                if code == 0 and self.commit(commit) is not None:
+                    return
+                said += ["%s: %s" % (remote, told(out, errors))] if code != 0 else []
+        raise GitError("no remote of %s gave %s (%s)" % (self.path, commit[:10], "; ".join(said) or "all were asked"))
 
     def reset(self, commit: str) -> None:
         """HEAD, its branch if it is on one, and all tracked files go to a commit."""
@@ -174,6 +211,8 @@ class Borrowed:
     def __init__(self, git: Git, path: str) -> None:
         self.git = git
         self.path = path
+        self.away: Dict[str, str] = {}
+        """Remotes that did not answer and need not, and what git said."""
 
     @property
     def objects(self) -> str:
@@ -189,12 +228,21 @@ class Borrowed:
             config = '[include]\n\tpath = "%s"\n[core]\n\tbare = true\n' % _escaped(os.path.join(common, "config"))
             _write(os.path.join(self.path, "config"), config)
 
-    def know(self, ask: bool) -> None:
+    def know(self, ask: bool, ref: str) -> None:
         """Branches and tags of the remotes: as they have them now, or as the checkout last saw them."""
-        if ask:
-            self.text("fetch", "--quiet", "--all", "--tags", "--no-recurse-submodules")
-        else:
+        if not ask:
             self.text("fetch", "--quiet", "--no-tags", self.git.path, "+refs/remotes/*:refs/remotes/*", "+refs/tags/*:refs/tags/*")
+            return
+        remotes = self.git.remotes(ref)
+        for remote in reversed(remotes):  # of tags that they do not agree on, that of the first one counts
+            arguments = ("fetch", "--quiet", "--tags", "--force", "--no-recurse-submodules", "--", remote)
+            if remote == remotes[0]:
+                self.text(*arguments)
+                continue
+            code, out, errors = self.call(*arguments)
+            if code != 0:
+                self.away[remote] = told(out, errors)
+                self.text("fetch", "--quiet", "--no-tags", self.git.path, "+refs/remotes/%s/*:refs/remotes/%s/*" % (remote, remote))
 
     def call(self, *arguments: str) -> Tuple[int, str, str]:
         """From within the checkout, because the address of a remote may be relative to it."""
@@ -203,7 +251,8 @@ class Borrowed:
     def text(self, *arguments: str) -> str:
         code, out, errors = self.call(*arguments)
         if code != 0:
-            raise GitError("git %s for %s (remote %s) failed: %s" % (arguments[0], self.git.path, self.git.remote_url() or "none", told(out, errors)))
+            remote = arguments[-1] if arguments[-2:-1] == ("--",) else "origin"
+            raise GitError("git %s for %s (remote %s) failed: %s" % (arguments[0], self.git.path, self.git.remote_url(remote) or "none", told(out, errors)))
         return out
 
     def commit(self, name: str) -> Optional[str]:
@@ -231,26 +280,47 @@ class Borrowed:
         code, out, _errors = self.call("cat-file", "blob", "%s:%s" % (commit, path))
         return out if code == 0 else None
 
-    def files_added(self, before: str, after: str) -> Dict[str, str]:
-        """Files that one commit has and another has not, with the names of their content."""
-        fields = self.text("diff-tree", "-r", "-z", "--no-renames", "--diff-filter=A", before, after).split("\0")
-        return {path: fields[n].split()[3] for n, path in enumerate(fields[1:]) if n % 2 == 0}
-
 
 def run(argv: Sequence[str], env: Dict[str, str], timeout: float) -> Tuple[int, str, str]:
+    pipe = subprocess.PIPE
     try:
-        done = subprocess.run(list(argv), env=env, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False, start_new_session=True)
-    except subprocess.TimeoutExpired:
-        raise GitError("git did not come to its end within %g s" % timeout) from None
+        process = subprocess.Popen(list(argv), env=env, cwd="/", stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, start_new_session=True)
     except OSError as exc:
         raise GitError("cannot run %s: %s" % (argv[0], exc.strerror)) from exc
-    return done.returncode, done.stdout.decode("utf-8", "surrogateescape"), done.stderr.decode("utf-8", "replace")
+    with process:
+        try:
+            out, errors = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            raise GitError("git did not come to its end within %g s" % timeout) from None
+        finally:
+            _end(process)
+    return process.returncode, out.decode("utf-8", "surrogateescape"), errors.decode("utf-8", "replace")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """With what it has started; first so that it can take its locks away."""
+    for signum in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signum)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=_GRACE)
+
+
+@contextmanager
+def _workspace(owner: Account) -> Iterator[str]:
+    try:
+        with workspace(owner) as place:
+            yield place
+    except CommandError as exc:
+        raise GitError(str(exc)) from exc
 
 
 def told(out: str, errors: str) -> str:
     """What git said, without what may be secret in a remote's address."""
     lines = [line.strip() for text in (errors, out) for line in text.splitlines() if line.strip()]
-    return without_userinfo(redact("; ".join(lines[-3:]), ())) or "it said nothing"
+    return redact(without_userinfo("; ".join(lines[-3:])), ()) or "it said nothing"
 
 
 def without_userinfo(text: str) -> str:

@@ -9,7 +9,7 @@ import os
 import re
 import time
 from dataclasses import dataclass
-from typing import Any, Dict, List, Match, Optional, Tuple
+from typing import Any, Dict, List, Match, Optional, Set, Tuple
 
 from ..connect.git import Borrowed, Git, GitError
 
@@ -56,6 +56,8 @@ class Checkout:
     """Only looks changed, to whom does not compare contents."""
 
     locked: str = ""
+    away: Tuple[Tuple[str, str], ...] = ()
+    """Other remotes, which did not answer, and what git said."""
 
     @property
     def there(self) -> bool:
@@ -92,7 +94,7 @@ def look(git: Git, part: str, ref: str, known: Optional[str] = None) -> Tuple[Ch
     ``known`` is the commit that the ref has been found to be: the remote is not asked again, and may have moved on.
     """
     head = git.head()
-    with git.fetched(known is None or git.commit(known) is None) as remote:
+    with git.fetched(known is None or git.commit(known) is None, ref) as remote:
         target = known or remote.commit(ref)
         if target is None:
             raise GitError(_unknown(git, remote, part, ref))
@@ -105,6 +107,7 @@ def look(git: Git, part: str, ref: str, known: Optional[str] = None) -> Tuple[Ch
             head=head,
             target=target,
             branch=git.branch(),
+            away=tuple(sorted(remote.away.items())),
             incoming=remote.count(target, "^" + head),
             outgoing=remote.count(head, "^" + target),
             commits=tuple(remote.log([target, "^" + head], SHOWN)),
@@ -131,17 +134,44 @@ def _local(git: Git, remote: Borrowed, head: str, target: str) -> Dict[str, Any]
     return {
         "dirty": tuple(lost),
         "changed": tuple(changed),
-        "in_the_way": tuple(_in_the_way(git, remote, head, target)),
+        "in_the_way": tuple(in_the_way(git, head, target, remote.objects)),
         "stale_index": not changed and git.looks_dirty(),
         "locked": locked,
     }
 
 
-def _in_the_way(git: Git, remote: Borrowed, head: str, target: str) -> List[str]:
-    added = remote.files_added(head, target)
-    there = [path for path in added if os.path.lexists(os.path.join(git.path, path))]
-    known = set(git.tracked()) if there else set()
-    return sorted(path for path in there if path not in known and not _same(git, path, added[path]))
+def in_the_way(git: Git, before: str, after: str, objects: str = "") -> List[str]:
+    """Files that git does not know, where it would put others on the way from one commit to another."""
+    added = git.files_added(before, after, objects)
+    there = {path: found for path, found in ((path, _found(git.path, path)) for path in added) if found}
+    if not there:
+        return []
+    known = set(git.tracked())
+    folders = {folder for path in known for folder in _folders(path)}
+    lost = {found for path, found in there.items() if found not in known and found not in folders and not (found == path and _same(git, path, added[path]))}
+    return sorted(lost | {path for found in folders.intersection(there.values()) for path in _unknown_below(git, found, known)})
+
+
+def _folders(path: str) -> List[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:n]) for n in range(1, len(parts))]
+
+
+def _found(top: str, path: str) -> str:
+    """What lies where a file is to come: itself, or what is no folder on the way to it."""
+    for folder in _folders(path):
+        full = os.path.join(top, folder)
+        if os.path.islink(full) or (os.path.lexists(full) and not os.path.isdir(full)):
+            return folder
+    return path if os.path.lexists(os.path.join(top, path)) else ""
+
+
+def _unknown_below(git: Git, folder: str, known: Set[str]) -> List[str]:
+    """A folder of git's that is to become a file goes with all that is in it."""
+    found = []
+    for directory, _folders_in, names in os.walk(os.path.join(git.path, folder)):
+        found += [os.path.relpath(os.path.join(directory, name), git.path) for name in names if not name.endswith(".pyc")]
+    return [path for path in found if path not in known]
 
 
 def _same(git: Git, path: str, blob: str) -> bool:

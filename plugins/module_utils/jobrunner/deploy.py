@@ -237,6 +237,10 @@ def _about(each: Checkout) -> List[Finding]:
         summary = "%s has local changes in %s; no deploy goes over them" % (subject, _some(each.dirty))
         remedy = Remedy("keep or drop them, as %s" % each.owner)
         found.append(Finding("jobrunner.deploy.dirty", "warning", subject, summary, {"files": list(each.dirty[:100])}, remedy, RUNBOOK))
+    for remote, said in each.away:
+        summary = "%s: the remote %s did not answer; what the checkout last saw of it was taken" % (subject, remote)
+        remedy = Remedy("take it out, if it is gone for good: git -C %s remote remove %s" % (each.path, remote))
+        found.append(Finding("jobrunner.deploy.remote_away", "info", subject, summary, {"remote": remote, "said": said}, remedy, RUNBOOK))
     if each.stale_index:
         summary = "%s only looks changed (owners or times are others, contents are not): upstream's script would call it dirty, this deploy does not" % subject
         found.append(Finding("jobrunner.deploy.stale_index", "info", subject, summary, {}, None, RUNBOOK))

@@ -21,7 +21,7 @@ from ..connect.service import call, last_line, program
 from ..connect.sqlite import Database
 from ..procedure.directory import make_directories, unsafe
 from ..procedure.envelope import Image, Outcome
-from .checkout import head_at, wait_unlocked
+from .checkout import head_at, in_the_way, wait_unlocked
 from .config import Config
 from .deploy import service_image
 from .errors import JobRunnerError
@@ -92,6 +92,9 @@ class Bench:
         lost = sorted(set(changed) & set(git.really_changed(after))) if changed else []
         if lost:
             return Outcome(False, "%s was changed since it was looked at: left alone" % lost[0])
+        taken = in_the_way(git, before, after)
+        if taken:
+            return Outcome(False, "%s came there since it was looked at: left alone" % taken[0])
         git.reset(after)
         if git.head() != after:
             raise JobRunnerError("%s was reset to %s and is at %s" % (git.path, after[:10], git.head()[:10]))

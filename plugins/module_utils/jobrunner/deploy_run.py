@@ -9,6 +9,7 @@ import math
 import os
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from ..connect.command import CommandError
 from ..connect.git import Git, GitError, checked_ref
 from ..connect.service import ServiceError
 from ..connect.sqlite import Database, SqliteError
@@ -17,7 +18,7 @@ from ..procedure.envelope import Change, Finding, Image, Outcome
 from ..procedure.errors import Refusal
 from ..procedure.journal import Journal
 from ..procedure.undo import Store
-from .checkout import look, release
+from .checkout import in_the_way, look, release
 from .config import read_config
 from .deploy import DeployState, diagnose, facts, guards, plan
 from .deploy_act import Bench
@@ -26,7 +27,7 @@ from .place import Place
 from .service import read_service
 from .tables import read_layout
 
-ERRORS = (JobRunnerError, GitError, SqliteError, ServiceError)
+ERRORS = (JobRunnerError, GitError, SqliteError, ServiceError, CommandError)
 _LEFT_OUT = "left out, because %s"
 
 
@@ -40,6 +41,8 @@ class Deploy(Procedure[DeployState]):
         for name in ("settle", "timeout"):
             if not math.isfinite(params[name]) or not 0 <= params[name] <= 3600:
                 raise JobRunnerError("%s must be between 0 and 3600 seconds, not %s" % (name, params[name]))
+        if not os.access(params["python"], os.X_OK) or os.path.isdir(params["python"]):
+            raise JobRunnerError("there is no interpreter %s; python is that of the service, for example /usr/bin/python3" % params["python"])
         self.params = params
         self.place = Place.of(params)
         self.restart: str = params["restart"]
@@ -200,6 +203,9 @@ class DeployStore(Store):
             return [
                 Refusal("dirty", "%s has local changes that this would destroy, first %s." % (git.path, lost[0]), "keep them elsewhere and take them back.")
             ]
+        taken = in_the_way(git, before, after)
+        if taken:
+            return [Refusal("in_the_way", "%s has files of its own where this would put others, first %s." % (git.path, taken[0]), "move them away.")]
         if git is self.bench.code:
             with git.fetched(False) as here:
                 wanted = release(here, after).version
