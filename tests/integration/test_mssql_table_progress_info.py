@@ -558,7 +558,7 @@ def test_no_secret_is_shown_at_any_verbosity(backend: Backend, tmp_path: Path, f
     extra = {"table": "t", "interval": 0.1, "timeout": 5}
     tasks: list[dict[str, Any]] = [{"name": f"way {n}", f"fieldops.runbooks.{MODULE}": {**extra, **way}, "ignore_errors": True} for n, way in enumerate(ways)]
     printed, output = play(tasks, tmp_path, {"FAIL_HARD": "1"} if fault == "exception" else {})
-    for secret in {password, quote(password, safe=""), quote(password), backend.password, quote(backend.password, safe="")}:
+    for secret in (password, quote(password, safe=""), quote(password), backend.password, quote(backend.password, safe="")):
         assert secret not in output
         assert json.dumps(secret)[1:-1] not in output
     assert ("jobrunner.table_progress." in output) == (fault in ("", "password"))

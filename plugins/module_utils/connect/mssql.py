@@ -49,7 +49,8 @@ LONGEST_NAME = 128
 _GRACE = 5.0
 """Seconds that the driver may be late with a time-out of its own. Some of its versions never come back from one."""
 _URL = re.compile(
-    r"mssql(?:\+\w+)?://(?P<user>[^:/@]+):(?P<password>[^@]*)@(?P<host>\[[0-9A-Fa-f:.]+\]|[^/:@?#\[\]]+)(?::(?P<port>\d{1,5}))?(?:/(?P<database>[^/?#]*))?/?(?:\?.*)?",
+    r"mssql(?:\+\w+)?://(?P<user>[^:/@]+):(?P<password>[^@]*)@"
+    r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^/:@?#\[\]]+)(?::(?P<port>\d{1,5}))?(?:/(?P<database>[^/?#]*))?/?(?:\?.*)?",
     re.DOTALL,
 )
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]+")

@@ -120,7 +120,8 @@ def _finish(spot: Spot, copy: Copy) -> Change:
 
 def _removal(wanted: Wanted, spot: Spot) -> Change:
     found = spot.found
-    assert found is not None  # noqa: S101  for the type checker
+    if found is None:
+        raise ValueError("nothing is at %s" % spot.path)
     where: Image = {"root": spot.root.path, "path": spot.path}
     copy = Quarantine(wanted.quarantine).full(spot.root.path, spot.path, copy_name(spot.free))
     reasons = {"medium": "it is to go from level 4", "sync source": "the level 3 sync would bring it back from here"}

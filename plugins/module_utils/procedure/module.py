@@ -19,7 +19,7 @@ from .argspec import GUARDS
 from .check import Procedure, Result, shown
 from .errors import RunbookError
 from .guard import GuardOptions
-from .info import Closer, Errors, elapsed, facts_of, legible, run_info  # noqa: F401
+from .info import Closer, Errors, elapsed, facts_of, legible
 from .run import Engine
 
 

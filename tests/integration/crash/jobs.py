@@ -81,7 +81,7 @@ class OnBackend(Scenario):
         return {**dump, "rows": rows, "flags": {name: value for name, (value, _stamp) in dump["flags"].items()}, "logs": sorted(dump["logs"])}
 
     def look(self, change: Change) -> dict[str, Any] | None:
-        kind, _, name = change.subject.partition(":")
+        kind, _colon, name = change.subject.partition(":")
         if kind == "job":
             return self.backend.row(name)
         if kind == "flag":

@@ -49,7 +49,7 @@ class Tls:
         return bool(self._incoming.pending or self._tls.pending())
 
     def _answer(self) -> None:
-        if self._outgoing.pending:
+        if self._outgoing.pending > 0:
             send_message(self._transport, PRELOGIN, self._outgoing.read())
 
 

@@ -90,7 +90,7 @@ LATE = b"DB-Lib error message 20003, severity 6:\nTDS server connection timed ou
 )
 def test_what_the_driver_says_in_words(arguments: Any, what: str, kind: type, words: str, number: int) -> None:
     error = told(arguments, what)
-    assert type(error) is kind
+    assert error.__class__ is kind
     assert words in str(error)
     assert (error.number, error.denied) == (number, number == 229)
 
