@@ -46,6 +46,7 @@ options:
     type: str
   secret_value:
     description: The same for a secret. It is kept out of logs, journal and results.
+        Values so short that hiding them would garble the result are refused.
     type: str
   file:
     description:

@@ -190,11 +190,14 @@ def edit(path: str, version: Any, change: Callable[[bytes], bytes]) -> Outcome:
             return Outcome(False, _CHANGED)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary, dir_fd=parent)  # of a run that was killed here
-        _write(parent, temporary, path, change(data))
-        if read_file(path)[1] != version:
-            os.unlink(temporary, dir_fd=parent)
-            return Outcome(False, _CHANGED)
-        os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+        try:
+            _write(parent, temporary, path, change(data))
+            if read_file(path)[1] != version:
+                return Outcome(False, _CHANGED)
+            os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+        finally:
+            with contextlib.suppress(FileNotFoundError):  # unless it has become the file
+                os.unlink(temporary, dir_fd=parent)
         os.fsync(parent)
     except OSError as exc:
         raise JobRunnerError("%s cannot be replaced: %s" % (path, exc.strerror)) from exc
