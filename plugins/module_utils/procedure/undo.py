@@ -44,7 +44,9 @@ class Subject:
     now: Optional[Image]
     token: Any
     undone: bool = False
-    """An earlier undo has put it back."""
+    """An earlier undo has put it back, or had begun to."""
+    settled: bool = False
+    """An earlier undo has put it back for good: what looks made now was made by another run, or by somebody."""
 
     @property
     def made(self) -> Optional[Image]:
@@ -58,7 +60,7 @@ class Subject:
         row that was reset and taken by a worker looks like the orphan that it once was.
         """
         if matches(self.made, self.now):
-            return "made"
+            return "changed" if self.settled else "made"
         restored = self.undone or self.entry.state != DONE
         return "as_before" if restored and matches(self.entry.change.before, self.now) else "changed"
 
@@ -86,12 +88,19 @@ def select(run: Run, numbers: Sequence[int]) -> List[JournaledChange]:
     return [entry for entry in reversed(run.touched()) if not wanted or entry.n in wanted]
 
 
-def undone_numbers(journal: Journal, undo_id: str) -> Set[int]:
+def undone_numbers(runs: Sequence[Run], undo_id: str) -> Set[int]:
     """Numbers of the changes of a run that earlier undo runs took back, or had begun to."""
+    return {n for run in runs if run.header.get("undo_of") == undo_id for n in run.header.get("undone", ())}
+
+
+def settled_numbers(journal: Journal, runs: Sequence[Run], run: Run) -> Set[int]:
+    """Numbers of the changes of a run that an undo has put back to its end, and that undo was not taken back itself."""
+    taken_back = {other.header.get("undo_of") for other in runs}
     numbers: Set[int] = set()
-    for run in journal.all_runs():
-        if run.header.get("undo_of") == undo_id:
-            numbers.update(run.header.get("undone", ()))
+    for other in runs:
+        if other.header.get("undo_of") == run.undo_id and other.status == "ok" and other.undo_id not in taken_back:
+            made = {(entry.change.action, entry.change.subject) for entry in journal.read(other.undo_id).changes if entry.state == DONE}
+            numbers |= {entry.n for entry in run.changes if ("undo_" + entry.change.action, entry.change.subject) in made} & set(other.header["undone"])
     return numbers
 
 
@@ -106,6 +115,7 @@ class Undo(Procedure[UndoState]):
         self.numbers = sorted(set(numbers))
         self.journal = journal
         self.undone: Set[int] = set()
+        self.settled: Set[int] = set()
         self.entries = select(run, self.numbers)
 
     def close(self) -> None:
@@ -119,12 +129,14 @@ class Undo(Procedure[UndoState]):
     def observe(self) -> UndoState:
         if self.journal is not None:  # again, now that no other run can be at work
             self.run = self.journal.read(self.run.undo_id)
-            self.undone |= undone_numbers(self.journal, self.run.undo_id)
+            runs = self.journal.all_runs()
+            self.undone |= undone_numbers(runs, self.run.undo_id)
+            self.settled = settled_numbers(self.journal, runs, self.run)
             self.entries = select(self.run, self.numbers)
         seen = self.store.read([entry.change if entry.actual is None else _with_actual(entry) for entry in self.entries])
         return UndoState(
             self.run,
-            tuple(Subject(entry, now, token, entry.n in self.undone) for entry, (now, token) in zip(self.entries, seen)),
+            tuple(Subject(entry, now, token, entry.n in self.undone, entry.n in self.settled) for entry, (now, token) in zip(self.entries, seen)),
         )
 
     def diagnose(self, state: UndoState) -> List[Finding]:
@@ -201,7 +213,9 @@ def _numbers(subjects: Sequence[Subject]) -> str:
 
 def _told(changed: Sequence[Subject]) -> str:
     first = changed[0]
-    if first.now is None:
+    if first.settled and matches(first.made, first.now):
+        now = "it was taken back already, and another run, or somebody, has made it so again"
+    elif first.now is None:
         now = "it is gone (served, or deleted)"
     elif first.made is None:
         now = "it is there again"

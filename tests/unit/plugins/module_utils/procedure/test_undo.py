@@ -232,6 +232,34 @@ def test_how_it_was_changed(shelf: Shelf, directory: str, name: str, image: Any,
     assert says in refused(shelf, directory, run.undo_id)["changed_since"].reason
 
 
+def test_what_another_run_made_again_is_its_own(shelf: Shelf, directory: str) -> None:
+    """To name the first run once more takes nothing away from the second."""
+    first = mend(shelf, directory)
+    take_back(shelf, directory, first.undo_id)
+    second = mend(shelf, directory)
+    assert "another run, or somebody, has made it so again" in refused(shelf, directory, first.undo_id)["changed_since"].reason
+    take_back(shelf, directory, second.undo_id)
+    assert shelf.things == START
+    assert not take_back(shelf, directory, first.undo_id).changed
+
+
+def test_a_part_that_was_taken_back_and_made_again(shelf: Shelf, directory: str) -> None:
+    first = mend(shelf, directory)
+    take_back(shelf, directory, first.undo_id, 0)
+    mend(shelf, directory)
+    assert refused(shelf, directory, first.undo_id)["changed_since"].allow == "undo only others: changes: [1, 2]."
+    assert take_back(shelf, directory, first.undo_id, 1, 2).changed
+
+
+def test_what_was_put_back_and_then_redone_can_be_put_back_again(shelf: Shelf, directory: str) -> None:
+    first = mend(shelf, directory)
+    back = take_back(shelf, directory, first.undo_id)
+    take_back(shelf, directory, back.undo_id)
+    assert shelf.things == END
+    assert take_back(shelf, directory, first.undo_id).changed
+    assert shelf.things == START
+
+
 def test_looking_as_before_is_a_change_by_somebody_else(shelf: Shelf, directory: str) -> None:
     """A row that was reset and taken by a worker looks like the orphan that it once was."""
     run = mend(shelf, directory)
