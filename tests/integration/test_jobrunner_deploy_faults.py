@@ -5,8 +5,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +28,17 @@ def site(tmp_path: Path, journal_dir: str, monkeypatch: pytest.MonkeyPatch) -> I
     made = Backend(tmp_path, journal_dir, monkeypatch)
     yield made
     made.close()
+
+
+@pytest.fixture
+def open_site(journal_dir: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
+    """Where any user may go, unlike pytest's own directories."""
+    base = Path(tempfile.mkdtemp(prefix="fieldops-test-", dir="/tmp"))
+    base.chmod(0o755)
+    made = Backend(base, journal_dir, monkeypatch)
+    yield made
+    made.close()
+    shutil.rmtree(base)
 
 
 # -- what nobody has committed -------------------------------------------------------------------------------------------
@@ -249,3 +263,76 @@ def test_an_undo_after_another_deploy(site: Backend) -> None:
     assert site.undo(second["undo_id"])["changed"]
     assert site.undo(first["undo_id"])["changed"]
     site.wait_serving("1 a")
+
+
+def test_names_that_only_git_itself_has(site: Backend) -> None:
+    site.release("2")
+    for ref in ("FETCH_HEAD", "HEAD", "ORIG_HEAD"):
+        site.refused("has no " + ref, ref=ref)
+
+
+def test_a_tag_and_a_branch_of_one_name(site: Backend) -> None:
+    code = site.release("2")
+    git(site.code_remote.author, "tag", "-a", "-m", "x", "both", "HEAD~1")
+    git(site.code_remote.author, "branch", "both")
+    git(site.code_remote.author, "push", "--quiet", "origin", "refs/tags/both", "refs/heads/both")
+    git(site.code_remote.author, "tag", "origin/main", "HEAD~1")
+    git(site.code_remote.author, "push", "--quiet", "origin", "refs/tags/origin/main")
+    assert site.ok()["changed"]
+    assert site.heads()["code"] == code
+    assert site.ok(ref="origin/both", check=True)["checkouts"][1]["target"] == code
+    assert site.ok(ref="both", check=True)["checkouts"][1]["target"] == git(site.code_remote.author, "rev-parse", "HEAD~1")
+
+
+def test_a_migration_that_fails_half_way(site: Backend) -> None:
+    site.release("2", database=3)
+    migrate = "import sqlite3\nfrom jobrunner import config\nc = sqlite3.connect(config.WORKDIR + '/db.sqlite', isolation_level=None)\n"
+    migrate += "c.execute('ALTER TABLE job ADD COLUMN requires_db BOOLEAN')\nraise SystemExit('half way')\n"
+    site.release("2", database=3, **{"jobrunner/cli/migrate.py": migrate})
+    pid = site.pid()
+    result = site.fails()
+    assert "half way" in result["msg"]
+    assert (site.user_version(), site.pid()) == (2, pid)
+    assert site.undo(result["undo_id"])["changed"]
+    site.fails()["msg"].index("differs in requires_db")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to others")
+def test_objects_of_root_in_the_repository_of_another(open_site: Backend) -> None:
+    site = open_site
+    site.release("2")
+    site.dependencies("b")
+    for path in (site.directory, *site.directory.rglob("*")):
+        os.chown(path, 65534, 65534, follow_symlinks=False)
+    for path in [site.code / ".git" / "objects", *(site.code / ".git" / "objects").iterdir()]:
+        os.chown(path, 0, 0)
+    heads = site.heads()
+    result = site.fails()
+    assert "nobody cannot write" in result["msg"]
+    assert "chown -R nobody" in result["msg"]
+    assert site.heads() == heads, "neither part was moved"
+
+
+def test_a_shallow_clone_and_a_further_worktree(site: Backend) -> None:
+    other = site.directory / "shallow"
+    git(site.directory, "clone", "--quiet", "--depth=1", "file://" + str(site.code_remote.bare), str(other))
+    site.release("2")
+    code = site.release("3")
+    assert site.ok(check=True, code_dir=str(other))["checkouts"][1]["target"] == code
+    tree = site.directory / "tree"
+    git(site.code, "worktree", "add", "--quiet", "--detach", str(tree))
+    result = site.ok(code_dir=str(tree), restart="never")
+    assert git(tree, "rev-parse", "HEAD") == code
+    assert site.undo(result["undo_id"])["changed"]
+
+
+def test_a_file_name_that_is_not_utf_8(site: Backend) -> None:
+    name = os.fsdecode(b"jobrunner/caf\xe9 \x1b[31m\n")
+    site.release("2", **{name: "x\n"})
+    (site.code / name).write_text("mine", encoding="utf-8")
+    site.refused("in_the_way")
+    (site.code / name).unlink()
+    assert site.ok()["changed"]
+    (site.code / name).write_text("mine", encoding="utf-8")
+    site.release("3", **{name: "y\n"})
+    site.refused("dirty")

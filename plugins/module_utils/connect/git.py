@@ -26,6 +26,7 @@ from .service import program
 
 REF = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+@-]*")
 SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_ID = re.compile(r"[0-9a-f]{7,64}")
 _USERINFO = re.compile(r"(://)[^/\s]+@")
 _QUIET = (
     *("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "gc.auto=0", "-c", "maintenance.auto=false"),
@@ -191,6 +192,17 @@ class Git:
         # The log of HEAD knows whole seconds only; its message tells the exact time, for whoever asks which commit a process runs.
         self.text("reset", "--quiet", "--hard", commit, extra={"GIT_REFLOG_ACTION": "fieldops %.6f" % time.time()})
 
+    def unwritable(self) -> str:
+        """Where its owner cannot write, as after a git that root ran there; empty if everywhere that a move needs it."""
+        top = self.directory()
+        wanted = {os.path.dirname(os.path.join(self.path, path)) for path in self.tracked()} | {os.path.join(top, "FETCH_HEAD")}
+        for directory, folders, names in os.walk(top):
+            wanted.add(directory)
+            wanted.update(os.path.join(directory, name) for name in names if "logs" in os.path.relpath(directory, top).split(os.sep))
+            folders[:] = [name for name in folders if name not in ("hooks", "info", "lfs", "modules", "worktrees")]
+        with acting_as(self.owner):
+            return next((path for path in sorted(wanted) if os.path.lexists(path) and not os.access(path, os.W_OK, effective_ids=True)), "")
+
     def locked(self) -> str:
         """The lock of another git, or of one that was killed."""
         for name in ("index.lock", "HEAD.lock"):
@@ -257,7 +269,8 @@ class Borrowed:
 
     def commit(self, name: str) -> Optional[str]:
         """What a ref of the remote, a tag or a commit stands for, as of now."""
-        for candidate in (name,) if SHA.fullmatch(name) else ("refs/remotes/%s" % name, "refs/tags/%s" % name, name):
+        refs = () if SHA.fullmatch(name) else ("refs/remotes/%s" % name, "refs/tags/%s" % name)
+        for candidate in (*refs, name) if _ID.fullmatch(name) else refs:  # never FETCH_HEAD and the like
             code, out, _errors = self.call("rev-parse", "--verify", "--quiet", "%s^{commit}" % candidate)
             if code == 0 and SHA.fullmatch(out.strip()):
                 return out.strip()

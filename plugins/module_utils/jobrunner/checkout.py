@@ -56,6 +56,9 @@ class Checkout:
     """Only looks changed, to whom does not compare contents."""
 
     locked: str = ""
+    unwritable: str = ""
+    """Where its owner cannot write."""
+
     away: Tuple[Tuple[str, str], ...] = ()
     """Other remotes, which did not answer, and what git said."""
 
@@ -137,6 +140,7 @@ def _local(git: Git, remote: Borrowed, head: str, target: str) -> Dict[str, Any]
         "in_the_way": tuple(in_the_way(git, head, target, remote.objects)),
         "stale_index": not changed and git.looks_dirty(),
         "locked": locked,
+        "unwritable": git.unwritable(),
     }
 
 

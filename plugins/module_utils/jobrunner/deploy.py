@@ -183,11 +183,18 @@ def _of_checkout(each: Checkout) -> List[Refusal]:
     if each.in_the_way:
         reason = "%s has files of its own where %s has others: %s." % (each.path, each.ref, _some(each.in_the_way))
         refusals.append(Refusal("in_the_way", reason, "move them away."))
+    if each.unwritable:
+        refusals.append(Refusal("rights", *not_writable(each.owner, each.path, each.unwritable)))
     if each.locked:
         refusals.append(
             Refusal("locked", "another git is at work, or was killed: there is %s." % each.locked, "wait for it; if no git runs, remove that file.")
         )
     return refusals
+
+
+def not_writable(owner: str, checkout: str, place: str) -> Tuple[str, str]:
+    """Why, and what to do."""
+    return "%s cannot write %s, perhaps because root ran git there." % (owner, place), "chown -R %s: %s" % (owner, checkout)
 
 
 def _of_layout(state: DeployState, planned: Sequence[Change]) -> List[Refusal]:

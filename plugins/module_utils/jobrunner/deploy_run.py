@@ -20,7 +20,7 @@ from ..procedure.journal import Journal
 from ..procedure.undo import Store
 from .checkout import in_the_way, look, release
 from .config import read_config
-from .deploy import DeployState, diagnose, facts, guards, plan
+from .deploy import DeployState, diagnose, facts, guards, not_writable, plan
 from .deploy_act import Bench
 from .errors import JobRunnerError
 from .place import Place
@@ -203,6 +203,9 @@ class DeployStore(Store):
             return [
                 Refusal("dirty", "%s has local changes that this would destroy, first %s." % (git.path, lost[0]), "keep them elsewhere and take them back.")
             ]
+        stuck = git.unwritable()
+        if stuck:
+            return [Refusal("rights", *not_writable(git.owner.name, git.path, stuck))]
         taken = in_the_way(git, before, after)
         if taken:
             return [Refusal("in_the_way", "%s has files of its own where this would put others, first %s." % (git.path, taken[0]), "move them away.")]
