@@ -17,8 +17,9 @@ description:
   - Docker comes first and the database second, and every step is a change of its own in the journal. What is cut off half way is finished by the next run.
   - Rows are written in the very words of upstream's commands C(kill_job) and C(retry_job). A row is compared and written in one short transaction, which
     spans no call to the engine.
-  - Unlike upstream's command, the log that it saves does not hold the values of the container's environment, among them the URL of the database, and no
-    environment is needed to run it.
+  - Unlike upstream's command, the log that it saves does not hold the values of the container's environment, among them the URL of the database, not even
+    where the job itself has printed them, and no environment is needed to run it.
+  - A log that the main loop has filed of the same container is kept as it is. Upstream's command writes over it, and with it over the list of outputs.
 author: fieldops.runbooks contributors (@fieldops)
 extends_documentation_fragment:
   - fieldops.runbooks.jobrunner
@@ -68,7 +69,7 @@ options:
     default: jobrunner
 notes:
   - job-server is not told by this module. The service reports all active jobs every few seconds, a retried one among them.
-  - Jobs that wait for a killed job fail with it in the next turn of the main loop. The findings count them.
+  - Jobs that wait for a killed job fail with it in the next turn of the main loop, and no undo of the kill brings these back. The findings count them.
   - A killed process does not come back. The row of a job that had neither process nor cleanup can be put back with M(fieldops.runbooks.runbook_undo).
 seealso:
   - module: fieldops.runbooks.jobrunner_job_info
@@ -150,7 +151,7 @@ jobs:
       type: int
       sample: 1706745599
     logs:
-      description: Where the log of its killed container was saved; null when it was not, or the container is gone.
+      description: Where the log of its container lies, saved here or filed by the main loop; null when there is none, or the container is gone.
       type: str
       sample: /srv/high_privacy/logs/2026-01/os-job-ab2cd3ef4gh5ij6k
     dependants:

@@ -28,6 +28,16 @@ def by_upstream(backend: Backend, assignment: str) -> dict[str, str | None]:
 
 
 @pytest.mark.step("O22")
+def test_a_flag_without_a_time_stamp_is_mended_and_said_so(backend: Backend, journal_dir: str) -> None:
+    with backend.connection() as connection:
+        connection.execute("INSERT INTO flags (id, value, timestamp) VALUES ('paused', 'true', NULL)")
+    done = run_ok("jobrunner_flag", options(backend, journal_dir, value="true"))
+    assert "its time stamp is missing, of which" in done["changes"][0]["reason"]
+    assert isinstance(backend.flags()["paused"][1], float)
+    assert run_ok("jobrunner_flag", options(backend, journal_dir, value="true"))["changed"] is False
+
+
+@pytest.mark.step("O22")
 @BOTH
 def test_paused_jobs_do_not_start_and_start_again(backend: Backend, journal_dir: str) -> None:
     job = backend.add_job("pending", "created", volume=False, run="sleep 100000")

@@ -25,7 +25,7 @@ def timers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Timers:
 
 def options(backend: Backend, journal_dir: str, **more: Any) -> dict[str, Any]:
     place = {"directory": str(backend.folder / "maintenance"), "journal_dir": journal_dir, "patience": 0}
-    when = {} if "state" in more or "on_calendar" in more else {"on_active": "4h"}
+    when = {} if {"state", "on_calendar", "on_active"} & set(more) else {"on_active": "4h"}
     return {**backend.params, **place, **when, **more}
 
 
@@ -135,6 +135,10 @@ def test_an_engine_that_is_away_at_that_time_is_in_the_report(backend: Backend, 
     ("arguments", "words"),
     [
         ({"on_calendar": "soon"}, "on_calendar 'soon' is no time to come for systemd: Failed to parse 'soon'"),
+        ({"on_active": "infinity"}, "on_active 'infinity' is no time span for systemd: it never comes; accepted is for example 4h"),
+        ({"on_calendar": "04:00", "patience": -1}, "patience takes seconds, 0 or more, and not -1"),
+        ({"on_calendar": "04:00", "stop_timeout": 0}, "stop_timeout takes seconds, more than 0, and not 0"),
+        ({"on_calendar": "04:00", "directory": "maintenance"}, "directory 'maintenance' is no absolute path"),
         ({"on_active": "4h", "on_calendar": "04:00"}, "mutually exclusive: on_calendar|on_active"),
         ({"state": "present"}, "any of the following are missing: on_calendar, on_active"),
         ({"on_calendar": "04:00", "workdir": "/nonexistent"}, "there is no database /nonexistent/db.sqlite"),
@@ -143,6 +147,16 @@ def test_an_engine_that_is_away_at_that_time_is_in_the_report(backend: Backend, 
 def test_bad_input_is_one_clear_error(backend: Backend, journal_dir: str, timers: Timers, arguments: dict[str, Any], words: str) -> None:
     assert words in run_refused("jobrunner_maintenance", options(backend, journal_dir, **arguments))["msg"]
     assert timers.set is None
+
+
+@pytest.mark.step("O20")
+def test_the_limit_of_changes_holds_at_night_as_well(backend: Backend, journal_dir: str, timers: Timers) -> None:
+    job = backend.add_job("running", "executing", container="running")
+    run_ok("jobrunner_maintenance", options(backend, journal_dir, max_changes=4))
+    assert timers.elapse() == 1
+    report = run_ok("jobrunner_maintenance", options(backend, journal_dir, state="absent"), check=True)["report"]
+    assert "5 changes are planned, at most 4 are allowed" in report["msg"]
+    assert backend.row(job)["status_code"] == "executing"
 
 
 def test_a_directory_that_others_may_write_is_refused(backend: Backend, journal_dir: str, timers: Timers) -> None:

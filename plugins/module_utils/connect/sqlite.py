@@ -24,6 +24,9 @@ BUSY_TIMEOUT = 10.0
 """Seconds to wait for other writers. Waiting holds no lock."""
 LONGEST_WRITE = 0.5
 """Seconds that a write may hold its lock before it is taken back."""
+_TURN = 0.2
+"""Seconds for which readers are waited for at a time: meanwhile no new ones get in."""
+_BETWEEN = 0.05
 _STEPS = 500
 
 
@@ -72,13 +75,15 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Database]:
         """Queries in it see one moment. Keep it short: a reader keeps writers from their commit unless the database is in WAL mode."""
-        with self._transaction("BEGIN DEFERRED"):
+        self.query("BEGIN DEFERRED")
+        with self._transaction():
             yield self
 
     @contextmanager
     def writing(self) -> Iterator[Database]:
         """One write transaction, all or nothing. Nothing else may be called from within: whoever owns the database waits meanwhile."""
-        with self._transaction("BEGIN IMMEDIATE"):
+        self._begin_alone()
+        with self._transaction():
             deadline = time.monotonic() + LONGEST_WRITE
             connection = self._open()
             connection.set_progress_handler(lambda: int(time.monotonic() > deadline), _STEPS)
@@ -89,17 +94,39 @@ class Database:
             if time.monotonic() > deadline:
                 raise SqliteError("the write to %s took longer than %s s and was taken back" % (self.path, LONGEST_WRITE))
 
+    def _begin_alone(self) -> None:
+        """Have the database to oneself before anything is written, so that the commit waits for nobody.
+
+        Without WAL a writer that waits for a reader to end keeps every new reader out, the database's owner among them, who gives up after 5 s. So
+        it waits for a moment, gets out of the way, and tries again.
+        """
+        deadline = time.monotonic() + self.timeout
+        self._be_patient(min(_TURN, self.timeout))
+        try:
+            while True:
+                try:
+                    self.query("BEGIN EXCLUSIVE")
+                    return
+                except SqliteError as exc:
+                    if not _is_busy(exc.__cause__) or time.monotonic() >= deadline:
+                        raise
+                time.sleep(_BETWEEN)
+        finally:
+            self._be_patient(self.timeout)
+
+    def _be_patient(self, seconds: float) -> None:
+        self.query("PRAGMA busy_timeout = %d" % int(seconds * 1000))
+
     @contextmanager
-    def _transaction(self, begin: str) -> Iterator[None]:
-        self.query(begin)
+    def _transaction(self) -> Iterator[None]:
         try:
             yield
+            self.query("COMMIT")
         except BaseException:
             with acting_as(self.owner):
                 if self._open().in_transaction:
                     self._open().execute("ROLLBACK")
             raise
-        self.query("COMMIT")
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -142,8 +169,12 @@ def _owner(path: str) -> Account:
 
 def _told(exc: sqlite3.Error, timeout: float) -> str:
     text = str(exc)
-    if "locked" in text or "busy" in text:
+    if _is_busy(exc):
         return "another program held it for more than %s s (%s)" % (timeout, text)
     if "interrupted" in text:
         return "the write took longer than %s s and was taken back" % LONGEST_WRITE
     return text
+
+
+def _is_busy(exc: Optional[BaseException]) -> bool:
+    return isinstance(exc, sqlite3.Error) and ("locked" in str(exc) or "busy" in str(exc))

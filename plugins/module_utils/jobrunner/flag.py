@@ -68,7 +68,7 @@ def plan(state: FlagState, name: str, value: Optional[str]) -> List[Change]:
     if row is None:
         return [Change("set", FLAG + name, None, after, "it was never set")]
     if not readable(row):
-        reason = "its time stamp is the text %r, of which upstream's thread that talks to job-server dies" % row["timestamp"]
+        reason = "its time stamp is %s, of which upstream's thread that talks to job-server dies" % _stamp(row)
         return [Change("set", FLAG + name, dict(row), after, reason, reversible=False)]
     if row["value"] == value:
         return []
@@ -80,7 +80,7 @@ def diagnose(state: FlagState, name: str) -> List[Finding]:
     for each, row in sorted(state.flags.items()):
         if not readable(row):
             remedy = Remedy("write it again: jobrunner_flag with the value that it has")
-            text = "flag %s has the time stamp %r, which upstream cannot read: its thread that talks to job-server dies of it" % (each, row["timestamp"])
+            text = "the time stamp of flag %s is %s, which upstream cannot read: its thread that talks to job-server dies of it" % (each, _stamp(row))
             findings.append(Finding("jobrunner.flag.unreadable", "critical", each, text, dict(row), remedy, PAUSING))
     row = state.flags.get(name, {})
     if name == "paused":
@@ -90,6 +90,10 @@ def diagnose(state: FlagState, name: str) -> List[Finding]:
         code = "jobrunner.flag.set" if row.get("value") is not None else "jobrunner.flag.clear"
         findings.append(Finding(code, "ok", name, "flag %s is %s" % (name, _told(row.get("value"))), dict(row), None, PAUSING))
     return findings
+
+
+def _stamp(row: Mapping[str, Any]) -> str:
+    return "missing" if row["timestamp"] is None else "the text %r" % (row["timestamp"],)
 
 
 def _told(value: Optional[str]) -> str:

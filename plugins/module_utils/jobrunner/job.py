@@ -50,6 +50,7 @@ class Jobs(Procedure[JobsState]):
         if self.wish.state == "retried" and self.wish.cleanup:
             raise JobRunnerError("cleanup removes what a retry takes the results from; it goes with state: killed only")
         self.place = Place.of(params)
+        job_objects.must_have(self.place.high)
         self.service = params["service"]
         self.database = Database(self.place.database)
         self.docker = Docker(self.place.docker_host)
@@ -116,7 +117,8 @@ class Jobs(Procedure[JobsState]):
         high, job_id = self.place.high, str(row["id"])
         objects = objects_of(self.docker, high, job_id)
         path = job_logs.directory(high, job_id, self.clock())
-        saved = job_logs.saved(high, job_id, objects.container.id) if objects.container else ""
+        container = objects.container
+        saved = job_logs.saved(high, job_id, container.id, container.state not in job_objects.ALIVE) if container else ""
         return Job(row, objects, path, os.path.isdir(path), saved, tuple(dependants))
 
     def _must_be_known(self, rows: Mapping[str, Mapping[str, Any]]) -> None:

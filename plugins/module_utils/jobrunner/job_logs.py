@@ -21,7 +21,7 @@ from ..connect.docker import Docker
 from ..connect.sqlite import Database
 from ..procedure.envelope import Change, Image, Outcome
 from .errors import JobRunnerError
-from .metadata import Scrubber, redacted_container
+from .metadata import HIDDEN, Scrubber, redacted_container
 from .names import container_name
 from .objects import Objects
 from .transitions import Row
@@ -41,8 +41,11 @@ def directory(high: str, job_id: str, now: float) -> str:
     return os.path.join(high, "logs", time.strftime("%Y-%m", time.localtime(now)), container_name(job_id))
 
 
-def saved(high: str, job_id: str, container_id: str) -> str:
-    """Where the log of a killed container lies already; empty when it was not saved."""
+def saved(high: str, job_id: str, container_id: str, ended: bool) -> str:
+    """Where the log of a container lies already; empty when it was not saved.
+
+    Of one that has ended by itself that may be the log which the main loop filed. It names the outputs of the job, and a log of the kill would not.
+    """
     base = os.path.join(high, "logs")
     try:
         months = sorted(os.listdir(base), reverse=True)
@@ -51,7 +54,10 @@ def saved(high: str, job_id: str, container_id: str) -> str:
     for month in months:
         path = os.path.join(base, month, container_name(job_id))
         metadata = _metadata(path)
-        if metadata.get("status_message") == MESSAGE and (metadata.get("container_metadata") or {}).get("Id") == container_id:
+        container = metadata.get("container_metadata")
+        if not isinstance(container, dict) or container.get("Id") != container_id:
+            continue
+        if (ended or metadata.get("status_message") == MESSAGE) and os.path.isfile(os.path.join(path, FILES[0])):
             return path
     return ""
 
@@ -69,14 +75,23 @@ def apply(docker: Docker, database: Database, change: Change, row: Row) -> Outco
     container = docker.inspect(change.token)
     if container is None:
         return Outcome(False, "its container is gone")
-    lines = docker.logs(change.token, tail=_TAIL)
-    metadata = _described(container, row)
+    scrubber = Scrubber()
+    metadata = _described(container, row, scrubber)
+    lines = _hidden(docker.logs(change.token, tail=_TAIL), scrubber)
     try:
         with _as_owner(database):
             _write(path, {"logs.txt": lines + _summary(metadata).encode(), "metadata.json": json.dumps(metadata, indent=2).encode()})
     except OSError as exc:
-        raise JobRunnerError("the log of job %s cannot be saved as %s: %s: %s" % (row["id"], database.owner.name, exc.filename, exc.strerror)) from exc
+        where, why = exc.filename or path, exc.strerror or exc
+        raise JobRunnerError("the log of job %s cannot be saved as %s: %s: %s" % (row["id"], database.owner.name, where, why)) from exc
     return Outcome(True)
+
+
+def _hidden(lines: bytes, scrubber: Scrubber) -> bytes:
+    """Lines without what the environment of their container holds."""
+    for secret in scrubber.known:
+        lines = lines.replace(secret.encode(errors="surrogateescape"), HIDDEN.encode())
+    return lines
 
 
 def take_back(database: Database, change: Change) -> Outcome:
@@ -108,8 +123,8 @@ def _metadata(path: str) -> Dict[str, Any]:
     return known if isinstance(known, dict) else {}
 
 
-def _described(container: Mapping[str, Any], row: Row) -> Dict[str, Any]:
-    """``metadata.json``, with upstream's keys."""
+def _described(container: Mapping[str, Any], row: Row, scrubber: Scrubber) -> Dict[str, Any]:
+    """``metadata.json``, with upstream's keys. The scrubber learns what is secret."""
     environment = (container.get("Config") or {}).get("Env") or ()
     uses_database = any(str(line).startswith("DATABASE_URL=") for line in environment)
     return {
@@ -120,7 +135,7 @@ def _described(container: Mapping[str, Any], row: Row) -> Dict[str, Any]:
         "docker_image_id": container["Image"],
         "exit_code": str(container["State"]["ExitCode"]),
         "status_message": MESSAGE,
-        "container_metadata": redacted_container(container, Scrubber()),
+        "container_metadata": redacted_container(container, scrubber),
         "outputs": {},
         "commit": row["action_commit"] or row["commit"],
         "database_name": row["database_name"] if uses_database else None,

@@ -29,6 +29,12 @@ _EXITED = re.compile(r"Exited \((\d+)\)")
 _NO_MANAGER = "it holds the volume, which cannot be removed before it"
 
 
+def must_have(high: str) -> None:
+    """A base that is not there, or not mounted, may hold volumes that nobody sees."""
+    if not os.path.isdir(high):
+        raise JobRunnerError("the high privacy base %s is no directory: is its disk mounted, and high_privacy_base right? Nothing was changed" % high)
+
+
 def exit_code(container: Optional[Container]) -> Optional[int]:
     """Of a container that has ended."""
     if container is None or container.state not in ("exited", "dead"):
@@ -109,13 +115,13 @@ def _remove_directory(path: str) -> Outcome:
     except FileNotFoundError:
         return _outcome(False)
     except OSError as exc:
-        raise JobRunnerError("the volume directory %s cannot be removed: %s: %s" % (path, exc.filename, exc.strerror or exc)) from exc
+        raise JobRunnerError("the volume directory %s cannot be removed: %s: %s" % (path, exc.filename or "nothing in it", exc.strerror or exc)) from exc
     return Outcome(True)
 
 
 def now_image(docker: Docker, subject: str) -> Optional[Image]:
     """A process, container, volume or directory as it is now."""
-    kind, _, name = subject.partition(":")
+    kind, _colon, name = subject.partition(":")
     if kind + ":" == DIRECTORY:
         return {"path": name} if os.path.isdir(name) else None
     if kind + ":" == VOLUME:

@@ -32,8 +32,9 @@ class Reboot(Procedure[RebootState]):
     def __init__(self, params: Mapping[str, Any], clock: Callable[[], float] = time.time) -> None:
         self.service: str = params["service"]
         self.stop_service = bool(params["stop_service"])
-        self.stop_timeout = float(params["stop_timeout"])
+        self.stop_timeout = reboot_service.checked_timeout(float(params["stop_timeout"]))
         self.place = Place.of(params)
+        job_objects.must_have(self.place.high)
         self.database = Database(self.place.database)
         self.docker = Docker(self.place.docker_host)
         self.clock = clock

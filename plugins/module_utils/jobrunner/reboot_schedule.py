@@ -24,6 +24,7 @@ from . import reboot_program, reboot_timer
 from .errors import JobRunnerError
 from .place import Place
 from .reboot_run import REPORT
+from .reboot_service import checked_timeout
 from .reboot_timer import TIMER, TimerSeen
 from .tables import read_layout
 
@@ -31,7 +32,7 @@ MAINTENANCE = ("opensafely-jobrunner.md", "Planned maintenance")
 PROGRAM = "maintenance.pyz"
 FILE_SUBJECT, TIMER_SUBJECT = "file:", "timer:%s#" % TIMER
 _SHARED = ("workdir", "config_files", "docker_host", "high_privacy_base", "medium_privacy_base", "service", "stop_timeout")
-_GUARDS = ("lock_wait", "lock_expiry", "journal_dir", "journal_keep_days", "journal_keep_runs")
+_GUARDS = ("max_changes", "lock_wait", "lock_expiry", "journal_dir", "journal_keep_days", "journal_keep_runs")
 _MARK = 16
 
 
@@ -106,6 +107,7 @@ class Schedule(Procedure[Maintenance]):
         self.data = b""
         if params["state"] == "present":
             self.wanted = _options(params)
+            _check(params)
             reboot_timer.checked(params["on_calendar"], params["on_active"])
             database = Database(Place.of(params).database)
             read_layout(database)  # now, and not at night
@@ -151,6 +153,15 @@ def _options(params: Mapping[str, Any]) -> Dict[str, Any]:
         "params": dict({name: params[name] for name in _SHARED}, stop_service=True),
         "guards": {name: params[name] for name in _GUARDS if name in params or name in JOURNAL.options},
     }
+
+
+def _check(params: Mapping[str, Any]) -> None:
+    """What would be wrong only at night, with nobody there."""
+    checked_timeout(float(params["stop_timeout"]))
+    if not 0 <= float(params["patience"]) < float("inf"):
+        raise JobRunnerError("patience takes seconds, 0 or more, and not %g" % params["patience"])
+    if not os.path.isabs(params["directory"]):
+        raise JobRunnerError("directory %r is no absolute path; the timer would look for its program elsewhere" % params["directory"])
 
 
 def digest_of(path: str) -> Optional[str]:

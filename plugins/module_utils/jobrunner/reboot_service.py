@@ -74,6 +74,12 @@ def look(name: str) -> ServiceSeen:
     return ServiceSeen(full_name(name), unit, pids, hides_others())
 
 
+def checked_timeout(seconds: float) -> float:
+    if not 0 < seconds < float("inf"):
+        raise JobRunnerError("stop_timeout takes seconds, more than 0, and not %g" % seconds)
+    return seconds
+
+
 def plan_stop(seen: ServiceSeen, reason: str) -> Change:
     return Change("stop", SERVICE + seen.name, seen.image(), {"active": DOWN}, reason)
 

@@ -64,8 +64,9 @@ def checked(calendar: Optional[str], active: Optional[str]) -> None:
             raise JobRunnerError("on_calendar %r is no time to come for systemd: %s; accepted is for example 2026-01-31 04:00 or Sun 02:30" % (calendar, said))
     if active is not None:
         code, output, errors = _analyze("timespan", active)
-        if code != 0:
-            raise JobRunnerError("on_active %r is no time span for systemd: %s; accepted is for example 4h or 90min" % (active, last_line(errors, output)))
+        if code != 0 or active.strip() == "infinity":
+            said = "it never comes" if code == 0 else last_line(errors, output)
+            raise JobRunnerError("on_active %r is no time span for systemd: %s; accepted is for example 4h or 90min" % (active, said))
 
 
 def start(when: str, mark: str, program_path: str) -> None:

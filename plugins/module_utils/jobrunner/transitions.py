@@ -64,8 +64,8 @@ def reset(row: Row, now: float) -> Columns:
 
 def _stamps(row: Row, now: float) -> Tuple[int, int]:
     nanoseconds = int(now * 1e9)
-    before = row["status_code_updated_at"] or 0
-    if before > nanoseconds:
+    before = row["status_code_updated_at"]
+    if isinstance(before, int) and before > nanoseconds:
         nanoseconds = before + CLAMP
         return nanoseconds // 10**9, nanoseconds
     return int(now), nanoseconds
