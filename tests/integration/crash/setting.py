@@ -52,7 +52,7 @@ class ReplaceSetting(Scenario):
 
 class AddSecretSetting(ReplaceSetting):
     text = "# overrides\nMAX_RETRIES=1"
-    options: ClassVar[dict[str, Any]] = {"secret_value": "5555"}
+    options: ClassVar[dict[str, Any]] = {"secret_value": "5555555555555"}
     secret = True
 
 
