@@ -135,8 +135,9 @@ def test_nothing_is_made(tmp_path: Path) -> None:
         Database(str(tmp_path / "text")).query("SELECT name FROM sqlite_master")
 
 
-def test_another_look_drops_no_lock(database: Database, path: Path) -> None:
+def test_another_look_drops_no_lock(database: Database, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that closes any handle of a file loses all its locks on it."""
+    monkeypatch.setattr(sqlite, "LONGEST_WRITE", 60.0)
     with database.writing():
         database.query("UPDATE job SET state = 'failed'")
         second = Database(str(path), timeout=0.1)
