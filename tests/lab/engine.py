@@ -232,7 +232,8 @@ def _busybox() -> Path:
     with locked("busybox"):
         if not BUSYBOX.exists():
             with tempfile.TemporaryDirectory(prefix="busybox-", dir=PLACE) as work:
-                _download("busybox-static", Path(work))
+                with locked("apt"):
+                    _download("busybox-static", Path(work))
                 call(["dpkg-deb", "--extract", str(next(Path(work).glob("*.deb"))), work], "dpkg-deb")
                 shutil.move(Path(work) / "bin/busybox", BUSYBOX)
     return BUSYBOX

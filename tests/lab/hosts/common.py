@@ -60,14 +60,24 @@ def call(argv: Sequence[str], what: str, timeout: float | None = None) -> str:
 
 def install(programs: dict[str, str]) -> None:
     """Install Debian packages for the programs that are missing (program -> package)."""
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
-    missing = sorted({package for program, package in programs.items() if shutil.which(program, path=path) is None})
-    if not missing:
+    if not missing_of(programs):
         return
+    with locked("apt"):  # two lanes of the checks may want the same
+        if missing := missing_of(programs):
+            _install(missing)
+
+
+def missing_of(programs: dict[str, str]) -> list[str]:
+    """The packages of those programs that this machine does not have."""
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+    return sorted({package for program, package in programs.items() if shutil.which(program, path=path) is None})
+
+
+def _install(missing: list[str]) -> None:
     if shutil.which("apt-get") is None:
         raise LabError(f"this machine lacks {', '.join(missing)}, and has no apt-get to install it with")
     say(f"installing {', '.join(missing)} ...")
-    apt = as_root("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq")
+    apt = as_root("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-o", "DPkg::Lock::Timeout=600")
     call([*apt, "update"], "apt-get update", timeout=600)
     call([*apt, "install", "--yes", "--no-install-recommends", *missing], f"apt-get install {' '.join(missing)}", timeout=900)
 
