@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The laboratory: real servers and stand-ins that the integration tests, the demo and the benchmarks run against.
 
-`pg` starts PostgreSQL, `fits` gives it a FITS Storage database with workers and faults. Everything that is started here
+`pg` starts PostgreSQL, `fits` gives it a FITS Storage database with workers and faults. `engine` starts a Docker Engine, `cutting` takes it away in the
+middle, `jobrunner` makes a backend of OpenSAFELY on it, with a stand-in of job-runner. `tds` is a stand-in of SQL Server, `registry` a small registry of
+images. `hosts` has whole hosts with systemd: fits-a, fits-c, archive, backend. Everything that is started here
 is stopped by recorded process id; a run that is killed is cleaned up by `keeper`.
 """
