@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -142,12 +144,17 @@ def test_a_database_that_somebody_holds_is_waited_for_and_then_told(backend: Bac
     assert run_ok("jobrunner_flag", options(backend, journal_dir, value="true"))["changed"] is True
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """One that another user can enter."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)  # noqa: S103
+        yield Path(folder)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can act for the owner")
-def test_no_file_is_left_that_the_owner_cannot_use(engine: Any, tmp_path_factory: pytest.TempPathFactory, journal_dir: str) -> None:
-    folder = tmp_path_factory.mktemp("owned")
-    for path in (folder, *folder.parents[:2]):
-        path.chmod(0o755)
-    backend = Backend(folder / "backend", engine, user_version=3, journal_mode="wal", owner=(65534, 65534))
+def test_no_file_is_left_that_the_owner_cannot_use(engine: Any, open_folder: Path, journal_dir: str) -> None:
+    backend = Backend(open_folder / "backend", engine, user_version=3, journal_mode="wal", owner=(65534, 65534))
     reader = sqlite3.connect(backend.database)  # keeps the files of the log
     reader.execute("SELECT count(*) FROM job").fetchone()
     run_ok("jobrunner_flag", options(backend, journal_dir, value="true"))

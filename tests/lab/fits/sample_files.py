@@ -27,7 +27,7 @@ def multi_extension(date: str = "20260101", program: str = PROGRAM, **cards: obj
     """Three images, a table and a compressed image."""
     column = fits.Column(name="FLUX", format="E", array=numpy.arange(5, dtype="f4"))
     hdus = [_primary(date, program, cards), *(fits.ImageHDU(_pixels(number), name="SCI", ver=number) for number in (1, 2, 3))]
-    hdus += [fits.BinTableHDU.from_columns([column], name="CAT"), fits.CompImageHDU(_pixels(), name="DQ", compression_type="GZIP_1")]
+    hdus += [fits.BinTableHDU.from_columns([column], name="CAT"), fits.CompImageHDU(_pixels(), name="DQ", compression_type="RICE_1")]  # GZIP keeps the time
     return _bytes(hdus)
 
 

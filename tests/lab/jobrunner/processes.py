@@ -20,7 +20,7 @@ from typing import Any
 from lab.keeper import keeper
 
 TESTS = Path(__file__).resolve().parents[2]
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 @dataclass
@@ -32,7 +32,8 @@ class Service:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __enter__(self) -> Service:
-        command = [sys.executable, "-m", "lab.jobrunner.standin.service"]
+        # A test run in the background of a shell was told to ignore interrupts, and hands that on.
+        command = ["/usr/bin/env", "--default-signal=INT", sys.executable, "-m", "lab.jobrunner.standin.service"]
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen(command, env=dict(self.environment), stdin=subprocess.DEVNULL, stdout=log, stderr=log, **self.options)
         keeper().watch_process(self.process.pid, signal.SIGKILL)
