@@ -25,7 +25,7 @@ PREFIX = "Task failed: "
 # How a fix is run, not what it looks at: a check with other values of these is still the same check.
 NOT_SCOPE = frozenset(
     "max_changes cooldown lock_wait lock_expiry accept_data_loss approved_plan journal_dir journal_keep_days journal_keep_runs "
-    "initiator connect_timeout login_user login_password peer_user ssl_mode ca_cert watch settle max_entries max_errors".split()
+    "initiator connect_timeout login_user login_password peer_user ssl_mode ca_cert watch wait settle timeout stats max_entries max_errors".split()
 )
 # An option of such a name says where the subject lives: both checks must have it, and alike.
 LOCATION = re.compile(r"^(login_\w+|checked|item|.*(host|port|url|uri|socket|path|dir|db|database|name))$")

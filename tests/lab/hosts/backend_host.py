@@ -101,7 +101,7 @@ class BackendHost:
         text = self.host.run(["systemctl", "show", f"--property={','.join(properties)}", "jobrunner.service"]).stdout
         return dict(line.split("=", 1) for line in text.splitlines())
 
-    def wait_unit(self, substate: str, timeout: float = 30.0) -> None:
+    def wait_unit(self, substate: str, timeout: float = 120.0) -> None:
         """Wait for `running`, `dead`, `auto-restart` ..."""
         self.host.wait_for(lambda: self.unit("SubState")["SubState"] == substate, f"jobrunner is {substate}", timeout)
 
