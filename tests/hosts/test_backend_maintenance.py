@@ -154,3 +154,22 @@ def test_a_job_is_killed_and_another_retried_beside_the_service(backend: Backend
     backend.start()
     backend.host.wait_for(lambda: backend.row(broke)["state"] != "running", "the job is filed")
     assert backend.code(broke) in ("succeeded", "unmatched_patterns")
+
+
+@pytest.mark.step("O21", "O23")
+def test_the_whole_of_a_reboot(backend: BackendHost, operator: Operator) -> None:
+    """Pause, prepare, reboot, see that it works, unpause; the machine is halted and booted again from outside."""
+    job = backend.job_running(**RUNS)
+    assert operator.play("jobrunner_pause", backend).rc == 0
+    prepared = operator.play("jobrunner_prepare_for_reboot", backend, jobrunner_repair=True)
+    assert prepared.rc == 0, prepared.output
+    assert backend.objects(job) == GONE
+    backend.host.halt()
+    backend.host.start()
+    after = operator.play("jobrunner_after_restart", backend, jobrunner_repair=True)
+    assert after.rc == 0, after.output
+    assert backend.unit("ActiveState")["ActiveState"] == "active"
+    assert backend.code(job) == "paused"
+    assert "jobrunner.flag.paused" in after.standing
+    assert operator.play("jobrunner_pause", backend, jobrunner_pause_state="unpaused").changed == 1
+    backend.wait_code(job, "executing")
