@@ -9,7 +9,6 @@ found nothing to check, or that left a process running, has failed.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import io
 import os
 import re
@@ -160,7 +159,7 @@ def run_stage(name: str, live: bool) -> Outcome:
             outcome = Outcome(False, 0, f"{type(exc).__name__}: {exc}")
         if left := end_leftovers(mark):
             shell.say("".join(f"left running: {process}\n" for process in left))
-            outcome = dataclasses.replace(outcome, ok=False, note=f"{len(left)} processes were left running")
+            outcome = Outcome(False, outcome.count, f"{len(left)} processes were left running")  # whatever its tests would say alone
     outcome.seconds = time.monotonic() - started
     print(f"{name}: {outcome.word} after {outcome.seconds:.0f} s", flush=True)
     if not live:

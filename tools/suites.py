@@ -39,13 +39,15 @@ def pytest(shell: Shell, name: str, arguments: list[str], measured: bool = True)
     results = LOGS / f"{name}.xml"
     results.unlink(missing_ok=True)
     options = ["--durations=10", "-o", f"cache_dir={cache_of(name)}", f"--junitxml={results}"]
-    ok, _output = shell.run(*program, *options, *arguments, COVERAGE_FILE=str(COVERED / name / "data"))
+    ok, output = shell.run(*program, *options, *arguments, COVERAGE_FILE=str(COVERED / name / "data"))
     if not results.exists():
         return Outcome(False, 0, "pytest did not get to its end")
     suites = list(ET.parse(results).iter("testsuite"))  # noqa: S314  our own file
     tests, skipped = (sum(int(suite.get(key, 0)) for suite in suites) for key in ("tests", "skipped"))
     failed = tuple(f"{case.get('classname')}::{case.get('name')}" for suite in suites for case in suite.iter("testcase") if failed_in(case))
     notes = [f"{number} {word}" for number, word in ((len(failed), "failed"), (skipped, "skipped")) if number]
+    if "INTERNALERROR" in output or "!!!!!!!!" in output:
+        return Outcome(False, tests, "; ".join(["pytest was stopped", *notes]))
     return Suite(ok and not failed and tests > skipped, tests, ", ".join(notes), failed=failed, paths=tuple(word for word in arguments if word[0] != "-"))
 
 
@@ -67,8 +69,9 @@ def alone(name: str, outcome: Outcome) -> Outcome:
     options = ["--last-failed", "--last-failed-no-failures=none", "-o", f"cache_dir={cache_of(name)}"]
     with temporary(f"fieldops-{name}-") as folder:
         shell = Shell(LOGS / f"{name}-alone.log", False, {"FIELDOPS_STAGE": mark, "TMPDIR": folder})
-        passed, _output = shell.run("python", "-m", "pytest", *options, *outcome.paths)
-        passed = not end_leftovers(mark) and passed
+        passed, output = shell.run("python", "-m", "pytest", *options, *outcome.paths)
+        # All of them, and no fewer.
+        passed = not end_leftovers(mark) and passed and f" {len(outcome.failed)} passed" in output
     print(f"{name}: {len(outcome.failed)} again, alone: {'passed' if passed else 'FAILED'}", flush=True)
     if not passed:
         return outcome

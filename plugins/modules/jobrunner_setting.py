@@ -17,8 +17,8 @@ description:
   - Refuses what would keep job-runner from starting, such as a word for a number, and files that an update of the backend overwrites.
   - A variable that a later file sets again, a name that job-runner does not read, and lines of the file that shells and the service
     read differently are findings.
-  - Nothing of a secret is kept, neither in the journal nor in the result. A secret that replaces another one can therefore not be
-    taken back, the plan says so, and it is refused without O(accept_data_loss).
+  - Of a secret only a short, slow fingerprint is kept in the journal and the result, by which a weak one could be confirmed and none be read. A
+    secret that replaces another one can therefore not be taken back, the plan says so, and it is refused without O(accept_data_loss).
 author: fieldops.runbooks contributors (@fieldops)
 extends_documentation_fragment:
   - fieldops.runbooks.guards

@@ -81,12 +81,17 @@ class Scene:
     def left(self) -> Iterator[tuple[Path, bytes]]:
         """Every file that was not there, or is none of those with the secrets in them.
 
-        What a job itself has printed is kept word for word among the high privacy files, as upstream keeps it: that is no place where modules tell.
+        The saved log of a killed job is the job's own words among the high privacy files, without the secrets of its environment. What it made up
+        itself, and nobody can know for a secret, stays.
         """
+        made_up = [(MARK + word).encode() for word in ("printed", "too", "third")]
         for path in self.path.rglob("*"):
-            own = path.name == "logs.txt" and self.backend.high in path.parents
-            if path.is_file() and not path.is_symlink() and path not in self.planted and ".git" not in path.parts and not own:
-                yield path, path.read_bytes()
+            if path.is_file() and not path.is_symlink() and path not in self.planted and ".git" not in path.parts:
+                content = path.read_bytes()
+                if path.name == "logs.txt" and self.backend.high in path.parents:
+                    for words in made_up:
+                        content = content.replace(words, b"")
+                yield path, content
 
 
 @pytest.fixture
