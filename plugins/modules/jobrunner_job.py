@@ -14,7 +14,9 @@ description:
     and with O(cleanup=true) container, volume manager and volume are removed. It works on jobs in any state. A job that has ended stays as it ended,
     so that the module can be run again with O(cleanup=true).
   - With O(state=retried), a job that failed while its results were being filed is put back, and the main loop takes its results from its container once more.
-  - Docker comes first and the database second, and every step is a change of its own in the journal. What is cut off half way is finished by the next run.
+  - Of a kill the rows come first, and they are watched for O(settle) seconds before a container ends. Else the main loop would take the results of a job
+    whose container has just ended, call it failed by itself, and die with an internal error when the container is removed under it.
+  - Every step is a change of its own in the journal. What is cut off half way is finished by the next run.
   - Rows are written in the very words of upstream's commands C(kill_job) and C(retry_job). A row is compared and written in one short transaction, which
     spans no call to the engine.
   - Unlike upstream's command, the log that it saves does not hold the values of the container's environment, among them the URL of the database, not even
@@ -60,7 +62,8 @@ options:
     default: false
   settle:
     description:
-      - Seconds to watch the rows afterwards. The main loop may hold a job as it was a moment ago, and write that back; then the module fails and says so.
+      - Seconds to watch the rows that were written. The main loop may hold a job as it was a moment ago, and write that back.
+      - Before a container of a killed job ends, a row that was written back is written again. At the end of the run, the module fails and says so.
     type: float
     default: 2.0
   service:

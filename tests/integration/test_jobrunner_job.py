@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from lab.engine import Engine
 from lab.jobrunner.backend import SECRETS, Backend
-from support import run_ok, run_refused
+from support import run_module, run_ok, run_refused
 
 BOTH = pytest.mark.parametrize("backend", [{"user_version": 2}, {"user_version": 3, "journal_mode": "wal"}], indirect=True, ids=["v2", "v3-wal"])
 TIMES = ("completed_at", "updated_at", "status_code_updated_at", "started_at", "created_at")
@@ -327,10 +327,13 @@ def test_a_job_that_finished_while_the_plan_was_made_keeps_its_results(backend: 
         return kill(docker, name)
 
     monkeypatch.setattr(Docker, "kill", finishing)
-    refused = run_refused("jobrunner_job", options(backend, journal_dir, job, cleanup=True))
-    assert "has finished its work since it was looked at" in refused["msg"]
-    assert backend.row(job)["status_code"] == "executing"
-    assert backend.objects(job)["volume"] == "volume"
+    failed = run_module("jobrunner_job", options(backend, journal_dir, job, cleanup=True))
+    assert "has finished its work since it was looked at" in failed["msg"]
+    assert backend.objects(job) == {"container": "exited", "manager": "running", "volume": "volume"}
+    # As the message says: nothing is lost.
+    run_ok("jobrunner_job", options(backend, journal_dir, job, state="retried"))
+    backend.loop_turns(20, until="idle")
+    assert backend.row(job)["status_code"] in ("succeeded", "unmatched_patterns")
 
 
 def test_another_container_of_the_same_name_is_left_alone(backend: Backend, journal_dir: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -347,4 +350,4 @@ def test_another_container_of_the_same_name_is_left_alone(backend: Backend, jour
     monkeypatch.setattr(Docker, "kill", replaced)
     done = run_ok("jobrunner_job", options(backend, journal_dir, job, cleanup=True))
     assert backend.objects(job)["container"] == "running"
-    assert [change["done"] for change in done["changes"]] == [False, True, False, False]
+    assert [change["done"] for change in done["changes"]] == [True, False, False, False]

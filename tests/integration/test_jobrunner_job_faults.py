@@ -121,9 +121,49 @@ def test_a_row_that_goes_while_its_container_is_killed_is_said(backend: Backend,
 
     monkeypatch.setattr(Docker, "kill", deleting)
     result = run_module("jobrunner_job", options(backend, journal_dir, job, cleanup=True))
-    assert f"job {job} has moved on since it was looked at: it is gone" in result["msg"]
-    assert [change["done"] for change in result["changes"]] == [True] + [False] * 5
-    assert backend.objects(job)["volume"] == "volume"
+    assert f"there is no job {job} in {backend.database}" in result["msg"]
+    assert all(change["done"] for change in result["changes"])
+    assert backend.objects(job) == GONE
+
+
+@pytest.mark.step("O15")
+def test_a_row_that_the_main_loop_writes_back_is_written_again_before_the_container_ends(
+    backend: Backend, journal_dir: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A turn had the job in hand: it writes the whole row as it was, once."""
+    from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.docker import Docker
+
+    job = backend.add_job("running", "executing", container="running")
+    held, killed, when_it_ended = backend.row(job), Docker.kill, []
+
+    def turn() -> None:
+        while backend.row(job)["status_code"] != "killed_by_admin":
+            time.sleep(0.01)
+        backend.change(job, **held)
+
+    def kill(docker: Docker, name: str) -> bool:
+        when_it_ended.append(backend.row(job)["status_code"])
+        return killed(docker, name)
+
+    monkeypatch.setattr(Docker, "kill", kill)
+    thread = threading.Thread(target=turn)
+    thread.start()
+    run_ok("jobrunner_job", options(backend, journal_dir, job, settle=2))
+    thread.join()
+    assert when_it_ended == ["killed_by_admin"]
+    assert backend.row(job)["status_code"] == "killed_by_admin"
+
+
+@pytest.mark.step("O15")
+def test_jobs_are_killed_under_a_main_loop_that_goes_on(backend: Backend, journal_dir: str) -> None:
+    """Were a container to end first, the loop would take its results, and die when the container is removed under it."""
+    with backend.service() as service:
+        jobs = [backend.add_job("running", "executing", action=f"a{number}", container="running") for number in range(4)]
+        run_ok("jobrunner_job", options(backend, journal_dir, *jobs, cleanup=True, settle=1))
+        time.sleep(1.0)
+        assert service.alive, service.log
+    assert {backend.row(job)["status_code"] for job in jobs} == {"killed_by_admin"}
+    assert [backend.objects(job) for job in jobs] == [GONE] * 4
 
 
 # -- logs --------------------------------------------------------------------------------------------------------------------
@@ -167,11 +207,11 @@ def test_two_jobs_of_which_the_first_cannot_be_logged_are_finished_by_the_next_r
     arguments = options(backend, journal_dir, *jobs, cleanup=True)
     failed = run_module("jobrunner_job", arguments)
     assert f"the log of job {jobs[0]} cannot be saved" in failed["msg"]
-    assert [backend.row(job)["status_code"] for job in jobs] == ["killed_by_admin", "executing"]
-    assert backend.objects(jobs[0])["container"] == "exited"
+    assert [backend.row(job)["status_code"] for job in jobs] == ["killed_by_admin", "killed_by_admin"]
+    assert [backend.objects(job)["container"] for job in jobs] == ["exited", "running"]
     (backend.high / "logs").unlink()
     done = run_ok("jobrunner_job", arguments)
-    assert [change["action"] for change in done["changes"]] == ["save_logs", *["remove"] * 3, "kill", "kill", "save_logs", *["remove"] * 3]
+    assert [change["action"] for change in done["changes"]] == ["save_logs", *["remove"] * 3, "kill", "save_logs", *["remove"] * 3]
     assert [backend.objects(job) for job in jobs] == [GONE, GONE]
     assert run_ok("jobrunner_job", arguments)["changed"] is False
 

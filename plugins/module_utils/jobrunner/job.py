@@ -56,6 +56,7 @@ class Jobs(Procedure[JobsState]):
         self.docker = Docker(self.place.docker_host)
         self.clock = clock
         self.made: Set[str] = set()
+        self.unsettled: List[Change] = []
         self.rows: Dict[str, Mapping[str, Any]] = {}
 
     def close(self) -> None:
@@ -94,13 +95,27 @@ class Jobs(Procedure[JobsState]):
             job_id = os.path.basename(change.subject)[len("os-job-") :]
             return job_logs.apply(self.docker, self.database, change, self.rows[job_id])
         if not change.subject.startswith(JOB):
+            self._let_rows_stand()
             return job_objects.apply(self.docker, change)
         job_id = change.subject[len(JOB) :]
         self.made.add(job_id)
         if self.wish.state == "retried":
             return change_job(self.database, change, lambda row: retried(row, self.clock()), RETRIED)
-        # Its container was killed already, so the main loop may have moved it on.
-        return change_job(self.database, change, lambda row: killed(row, self.clock()), KILLED, follow=not change.reversible)
+        outcome = self._kill_row(change)
+        self.unsettled += [change] if outcome.done else []
+        return outcome
+
+    def _kill_row(self, change: Change, follow: bool = False) -> Outcome:
+        return change_job(self.database, change, lambda row: killed(row, self.clock()), KILLED, follow)
+
+    def _let_rows_stand(self) -> None:
+        """Before the first container ends: the main loop writes back what it held, and then it holds these jobs no more."""
+        deadline = time.monotonic() + self.settle
+        while self.unsettled and time.monotonic() < deadline:
+            time.sleep(_PAUSE)
+            for change in self.unsettled:
+                self._kill_row(change, follow=True)
+        self.unsettled = []
 
     def _look(self) -> JobsState:
         with self.database.reading():

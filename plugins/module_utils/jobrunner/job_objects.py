@@ -104,7 +104,8 @@ def _kill(docker: Docker, change: Change) -> Outcome:
     if found is not None and exit_code(inspected(found)) == 0:
         name = (change.before or {})["name"]
         raise JobRunnerError(
-            "container %s has finished its work since it was looked at, so it was not killed and its results are still there; look again, and decide" % name
+            "container %s has finished its work since it was looked at, so it was not killed and its results are still there; look again, and decide. "
+            "A job whose row says by now that it was killed has them filed by state: retried" % name
         )
     return Outcome(False, "it ended by itself meanwhile")
 

@@ -71,19 +71,25 @@ class JobsState:
 
 
 def plan(state: JobsState, wish: Wish) -> List[Change]:
-    """Job by job, in the order in which they were named."""
-    of_one = _kill if wish.state == "killed" else _retry
-    return [change for job in state.jobs for change in of_one(job, wish, job.id in state.made)]
+    """Job by job, in the order in which they were named.
+
+    Of a kill the rows come first, as in upstream's command: the main loop takes up no job that has ended, but of an active one whose container
+    ends it files the results at once, and dies where the container is removed under it. What is cut off half way is finished by the next run.
+    """
+    if wish.state == "retried":
+        return [change for job in state.jobs for change in _retry(job, wish, job.id in state.made)]
+    parts = [_kill(job, wish) for job in state.jobs]
+    return [change for row, _objects in parts for change in row] + [change for _row, objects in parts for change in objects]
 
 
-def _kill(job: Job, wish: Wish, _made: bool) -> List[Change]:
-    """The process first, so that nothing goes on; then the row, so that the main loop does not file the job as one that failed by itself."""
+def _kill(job: Job, wish: Wish) -> Tuple[List[Change], List[Change]]:
+    """What is done to the row, and what to process, log and objects."""
     objects = job.objects
     ends = job_objects.kill(objects, "it is asked for")
     gone = job_objects.remove(objects, "its job is killed, with cleanup", job_objects.unsaved(job.row, objects)) if wish.cleanup else []
     logs = [] if job.saved else job_logs.plan(objects, job.log_path, job.log_there, "what it wrote is kept for whoever asks")
     row = row_change("kill", job.row, killed(job.row, 0.0), KILLED, "it is asked for", not ends and not gone)
-    return [*ends, *row, *logs, *gone]
+    return row, [*ends, *logs, *gone]
 
 
 def _retry(job: Job, wish: Wish, made: bool) -> List[Change]:
@@ -140,15 +146,18 @@ def _being_retried(job: Job) -> bool:
 def diagnose(state: JobsState, wish: Wish) -> List[Finding]:
     findings: List[Finding] = []
     for job in state.jobs:
-        findings += _about_killed(job, wish) if wish.state == "killed" else _about_retried(job, state)
+        findings += _about_killed(job, wish, job.id in state.made) if wish.state == "killed" else _about_retried(job, state)
     return findings
 
 
-def _about_killed(job: Job, wish: Wish) -> List[Finding]:
+def _about_killed(job: Job, wish: Wish, made: bool) -> List[Finding]:
     row = job.row
     findings = []
     if job.active:
         findings.append(_finding(job, "active", "info", "%s is %s (%s)" % (job.title, row["state"], row["status_code"]), KILL))
+    elif made and row["status_code"] != "killed_by_admin":
+        text = "%s is killed, but the main loop had it in hand and has ended it as %s: see whether the service still runs" % (job.title, row["status_code"])
+        findings.append(_finding(job, "overtaken", "warning", text, KILL, Remedy("look at the service", "fieldops.runbooks.jobrunner_triage")))
     else:
         how = "was killed" if row["status_code"] == "killed_by_admin" else "has ended as %s, and stays so" % row["status_code"]
         findings.append(_finding(job, "ended", "ok", "%s %s" % (job.title, how), KILL))

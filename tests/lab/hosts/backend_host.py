@@ -159,9 +159,7 @@ class BackendHost:
 
     def unknown_code(self, value: str = "waiting_for_godot") -> str:
         """A row has a word that job-runner does not know; the job's id."""
-        job = self.add_job("pending", "created", volume=False)
-        self.jobs("change", job, status_code=value)
-        return job
+        return self.add_job("pending", value, volume=False)
 
     def restart_loop(self) -> str:
         """The main loop dies whenever it is started, and systemd starts it every minute; the id of the job that it is about."""

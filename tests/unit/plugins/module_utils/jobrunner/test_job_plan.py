@@ -53,12 +53,12 @@ KILL, CLEAN, RETRY, FORCE = Wish("killed"), Wish("killed", cleanup=True), Wish("
     [
         (job("pending", "created", objects(volume=False)), KILL, [("kill", "job", True)]),
         (job("pending", "created", objects(volume=False)), CLEAN, [("kill", "job", True)]),
-        (job("running", "executing", objects(container())), KILL, [("kill", "process", False), ("kill", "job", False), ("save_logs", "logs", True)]),
+        (job("running", "executing", objects(container())), KILL, [("kill", "job", False), ("kill", "process", False), ("save_logs", "logs", True)]),
         (
             job("running", "executing", objects(container())),
             CLEAN,
             [
-                *[("kill", "process", False), ("kill", "job", False), ("save_logs", "logs", True)],
+                *[("kill", "job", False), ("kill", "process", False), ("save_logs", "logs", True)],
                 *[("remove", "container", False), ("remove", "container", False), ("remove", "volume", False)],
             ],
         ),
@@ -69,7 +69,7 @@ KILL, CLEAN, RETRY, FORCE = Wish("killed"), Wish("killed", cleanup=True), Wish("
         (
             job("running", "executing", objects(container("paused", "Up 1 hour (Paused)"), volume=False, directory=True), saved=LOGS),
             CLEAN,
-            [("kill", "process", False), ("kill", "job", False), ("remove", "container", False), ("remove", "directory", False)],
+            [("kill", "job", False), ("kill", "process", False), ("remove", "container", False), ("remove", "directory", False)],
         ),
         (job("succeeded", "succeeded", objects(volume=False)), CLEAN, []),
         (job("failed", "killed_by_admin", objects(EXITED), saved=LOGS), KILL, []),
@@ -81,7 +81,7 @@ KILL, CLEAN, RETRY, FORCE = Wish("killed"), Wish("killed", cleanup=True), Wish("
         (job("failed", "internal_error", objects(container()), saved=LOGS), KILL, [("kill", "process", False)]),
     ],
 )
-def test_the_process_first_then_the_row_then_what_is_left(one: Job, wish: Wish, wanted: Any) -> None:
+def test_the_row_first_then_the_process_then_what_is_left(one: Job, wish: Wish, wanted: Any) -> None:
     assert steps(one, wish) == wanted
 
 
@@ -181,3 +181,9 @@ def test_findings_say_what_follows() -> None:
     cancelled = job("failed", "internal_error", objects(EXITED), row={"cancelled": 1})
     codes = [finding.code for finding in diagnose(JobsState((cancelled,), service="inactive"), RETRY)]
     assert codes == ["jobrunner.job.failed", "jobrunner.job.service_down", "jobrunner.job.cancelled"]
+
+
+def test_a_kill_that_the_main_loop_overtook_is_said() -> None:
+    one = job("failed", "internal_error", objects(volume=False))
+    assert [finding.code for finding in diagnose(JobsState((one,), made=frozenset([ID])), CLEAN)] == ["jobrunner.job.overtaken"]
+    assert [finding.code for finding in diagnose(JobsState((one,)), CLEAN)] == ["jobrunner.job.ended"]
