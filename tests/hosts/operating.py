@@ -11,13 +11,18 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from lab.hosts import Lab
-from lab.hosts.fits_host import FitsHost
+from lab.hosts import Host, Lab
 from play import ROOT, Run
 
 BIN = Path(sys.executable).parent
+
+
+class Server(Protocol):
+    """Whatever is done on one host."""
+
+    host: Host
 
 
 @dataclass
@@ -52,7 +57,7 @@ class Operator:
         program, *rest = words
         return [program, "-i", str(inventory), *rest]
 
-    def play(self, playbook: str, *hosts: FitsHost, check: bool = False, **variables: Any) -> Run:
+    def play(self, playbook: str, *hosts: Server, check: bool = False, **variables: Any) -> Run:
         """Run a shipped playbook on some hosts, to its end."""
         limit = ",".join(each.host.name for each in hosts)
         report = self.directory / "report.json"
@@ -67,7 +72,7 @@ class Operator:
         words = shlex.split(entry["command"])
         return self._call(words, timeout=120)
 
-    def module(self, host: FitsHost, name: str, check: bool = False, **arguments: Any) -> dict[str, Any]:
+    def module(self, host: Server, name: str, check: bool = False, **arguments: Any) -> dict[str, Any]:
         """The result of one module, failed or not."""
         command = self.command("ansible", host.host.name, "-m", f"fieldops.runbooks.{name}", "-a", json.dumps(arguments), *(["--check"] if check else []))
         environment = {**self.environment, "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1", "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.oneline"}

@@ -37,7 +37,7 @@ def flow(operator: Operator, name: str, check: bool = False, **variables: Any) -
 
 
 def look(operator: Operator, backend: BackendHost, **options: Any) -> dict[str, Any]:
-    return operator.module(backend, "jobrunner_info", service="jobrunner", **options)  # type: ignore[arg-type]  # any host will do
+    return operator.module(backend, "jobrunner_info", service="jobrunner", **options)
 
 
 def codes(result: dict[str, Any]) -> set[str]:
@@ -81,7 +81,7 @@ def test_the_services_log_of_one_job(backend: BackendHost, operator: Operator, u
     (job,) = backend.rows()
     backend.wait_code(job, "succeeded")
     operator.variables = {"ansible_become": user != "root", "ansible_become_user": user, "ansible_become_method": "ansible.builtin.su"}
-    result = operator.module(backend, "jobrunner_job_info", job_id=[job])  # type: ignore[arg-type]
+    result = operator.module(backend, "jobrunner_job_info", job_id=[job])
     (found,) = result["jobs"]
     assert found["missing"] == {}
     assert any("Completed successfully" in line["text"] for line in found["service_log"])
@@ -136,17 +136,17 @@ def test_another_state_is_refused(backend: BackendHost, operator: Operator) -> N
 def test_jobs_that_waited_are_taken_up_and_the_pause_is_not_forgotten(backend: BackendHost, operator: Operator) -> None:
     backend.stop()
     job = backend.add_job("pending", "waiting_on_reboot", volume=False, run="sh -c 'sleep 1000'")
-    seen = operator.play("jobrunner_after_restart", backend, **{**FAST, "jobrunner_healthy_timeout": 3})  # type: ignore[arg-type]
+    seen = operator.play("jobrunner_after_restart", backend, **{**FAST, "jobrunner_healthy_timeout": 3})
     assert seen.rc != 0
     assert "jobrunner.service.stopped" in seen.standing
     assert backend.code(job) == "waiting_on_reboot"
-    assert operator.play("jobrunner_after_restart", backend, check=True, jobrunner_repair=True, **FAST).rc == 0  # type: ignore[arg-type]
+    assert operator.play("jobrunner_after_restart", backend, check=True, jobrunner_repair=True, **FAST).rc == 0
     assert backend.unit("ActiveState")["ActiveState"] == "inactive"
-    run = operator.play("jobrunner_after_restart", backend, jobrunner_repair=True, **FAST)  # type: ignore[arg-type]
+    run = operator.play("jobrunner_after_restart", backend, jobrunner_repair=True, **FAST)
     assert run.rc == 0
     assert backend.code(job) in ("preparing", "prepared", "executing")
     backend.paused()
-    run = operator.play("jobrunner_after_restart", backend, **FAST)  # type: ignore[arg-type]
+    run = operator.play("jobrunner_after_restart", backend, **FAST)
     assert (run.rc, run.changed) == (0, 0)
     assert "jobrunner.flag.paused" in run.standing
 
@@ -154,7 +154,7 @@ def test_jobs_that_waited_are_taken_up_and_the_pause_is_not_forgotten(backend: B
 @pytest.mark.step("O21")
 def test_an_unfinished_preparation_keeps_it_from_starting(backend: BackendHost, operator: Operator) -> None:
     left = backend.leftovers()
-    run = operator.play("jobrunner_after_restart", backend, jobrunner_repair=True, **FAST)  # type: ignore[arg-type]
+    run = operator.play("jobrunner_after_restart", backend, jobrunner_repair=True, **FAST)
     assert run.rc != 0
     assert "was cut off" in run.failures
     assert backend.unit("ActiveState")["ActiveState"] == "inactive"
@@ -167,7 +167,7 @@ def test_no_secret_gets_into_the_log_of_the_node(backend: BackendHost, operator:
     """Ansible writes every call there."""
     job = backend.job_running(database=True)
     assert MARK in backend.host.run(["docker", "inspect", f"os-job-{job}"]).stdout
-    result = operator.module(backend, "jobrunner_job_info", job_id=[job])  # type: ignore[arg-type]
+    result = operator.module(backend, "jobrunner_job_info", job_id=[job])
     look(operator, backend, stats=True)
     calls = [line for line in backend.host.run(["journalctl", "--output=short", "--no-pager"]).stdout.splitlines() if "ansible-fieldops" in line]
     assert {"jobrunner_job_info" in line for line in calls} == {True, False}
@@ -189,7 +189,7 @@ def test_what_a_real_engine_measures(backend: BackendHost, operator: Operator) -
 def test_the_sweep_changes_nothing_and_names_one_job(backend: BackendHost, operator: Operator) -> None:
     job = backend.job_running()
     before = backend.rows()
-    run = operator.play("jobrunner_triage", backend, jobrunner_job_id=job)  # type: ignore[arg-type]
+    run = operator.play("jobrunner_triage", backend, jobrunner_job_id=job)
     assert (run.rc, run.changed) == (0, 0)
     after = backend.rows()
     assert {key: value for key, value in after[job].items() if key != "updated_at"} == {key: value for key, value in before[job].items() if key != "updated_at"}
