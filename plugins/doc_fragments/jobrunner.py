@@ -30,6 +30,22 @@ notes:
   - Supported are databases of C(user_version) 2 and 3 (job-runner from 2024-01 to 2024-10). Later layouts are refused by name.
 """
 
+    # The configuration alone
+    CONFIG = r"""
+options:
+  config_files:
+    description:
+      - Environment files of the service, in the order in which it reads them. The last file that sets a variable wins.
+      - They are parsed as systemd parses them. Values of secrets are never returned.
+    type: list
+    elements: path
+    default:
+      - /home/opensafely/config/01_defaults.env
+      - /home/opensafely/config/02_secrets.env
+      - /home/opensafely/config/03_backend.env
+      - /home/opensafely/config/04_local.env
+"""
+
     # The engine
     DOCKER = r"""
 options:

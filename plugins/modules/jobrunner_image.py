@@ -18,6 +18,7 @@ description:
     uses, after each was named in the plan.
 author: fieldops.runbooks contributors (@fieldops)
 extends_documentation_fragment:
+  - fieldops.runbooks.jobrunner.config
   - fieldops.runbooks.jobrunner.docker
   - fieldops.runbooks.guards
   - fieldops.runbooks.attributes
@@ -73,15 +74,6 @@ options:
     description: Seconds that a pull may take.
     type: float
     default: 1800.0
-  config_files:
-    description: Environment files of the service, in the order in which it reads them. The last file that sets a variable wins.
-    type: list
-    elements: path
-    default:
-      - /home/opensafely/config/01_defaults.env
-      - /home/opensafely/config/02_secrets.env
-      - /home/opensafely/config/03_backend.env
-      - /home/opensafely/config/04_local.env
   timeout:
     description: Seconds to wait for any other answer of the Docker Engine, and through it of the registry.
     type: float

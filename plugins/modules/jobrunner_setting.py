@@ -21,6 +21,7 @@ description:
     secret that replaces another one can therefore not be taken back, the plan says so, and it is refused without O(accept_data_loss).
 author: fieldops.runbooks contributors (@fieldops)
 extends_documentation_fragment:
+  - fieldops.runbooks.jobrunner.config
   - fieldops.runbooks.guards
   - fieldops.runbooks.attributes
   - fieldops.runbooks.attributes.fix
@@ -55,15 +56,6 @@ options:
       - A link is refused.
     type: path
     default: /home/opensafely/config/04_local.env
-  config_files:
-    description: Environment files of the service, in the order in which it reads them. The last one that sets a variable wins.
-    type: list
-    elements: path
-    default:
-      - /home/opensafely/config/01_defaults.env
-      - /home/opensafely/config/02_secrets.env
-      - /home/opensafely/config/03_backend.env
-      - /home/opensafely/config/04_local.env
   service:
     description: Unit of job-runner, whose running process is compared with the files.
     type: str

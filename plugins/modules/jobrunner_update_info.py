@@ -18,6 +18,7 @@ description:
   - Changes nothing, not even what the checkout knows of its remote. Values of secrets are never returned.
 author: fieldops.runbooks contributors (@fieldops)
 extends_documentation_fragment:
+  - fieldops.runbooks.jobrunner.config
   - fieldops.runbooks.attributes
   - fieldops.runbooks.attributes.info
 options:
@@ -29,15 +30,6 @@ options:
     description: What the checkout is compared with, as a branch of the remote, a tag, or a whole commit id.
     type: str
     default: origin/main
-  config_files:
-    description: Environment files of the service, in the order in which it reads them. The last one that sets a variable wins.
-    type: list
-    elements: path
-    default:
-      - /home/opensafely/config/01_defaults.env
-      - /home/opensafely/config/02_secrets.env
-      - /home/opensafely/config/03_backend.env
-      - /home/opensafely/config/04_local.env
   timeout:
     description: Seconds that one command may take, such as a fetch.
     type: float
