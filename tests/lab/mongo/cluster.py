@@ -1,0 +1,119 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Replica sets of several real mongods."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from lab.mongo.server import Mongod, wait_for
+from pymongo.errors import PyMongoError
+
+SETTINGS = {"heartbeatIntervalMillis": 500, "heartbeatTimeoutSecs": 3, "electionTimeoutMillis": 3000}
+"""Quicker than the default (2 s, 10 s, 10 s), so that tests wait less."""
+
+
+class Cluster:
+    """Members of one set, each a `Mongod`."""
+
+    def __init__(self, folder: Path, size: int = 3, version: str = "6.0", replset: str = "rs0", options: Sequence[str] = ()) -> None:
+        self.members = [Mongod(folder / f"member{n}", version, replset, options=options) for n in range(size)]
+        self.replset = replset
+
+    def __enter__(self) -> Cluster:
+        for member in self.members:
+            member.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        for member in self.members:
+            member.close()
+
+    def __getitem__(self, number: int) -> Mongod:
+        return self.members[number]
+
+    def initiate(self, settings: dict[str, Any] | None = None, members: dict[int, dict[str, Any]] | None = None) -> Cluster:
+        """All of them in one set. `members` has more of a member's document, by its number: ``{1: {"priority": 0, "votes": 0}}``.
+
+        The first one becomes PRIMARY, unless that was left to them by giving priorities.
+        """
+        rows = [{"_id": n, "host": member.host, **(members or {}).get(n, {})} for n, member in enumerate(self.members)]
+        if members is None and len(rows) > 1:
+            rows[0]["priority"] = 2
+        config = {"_id": self.replset, "version": 1, "members": rows, "settings": SETTINGS if settings is None else settings}
+        self.members[0].command("replSetInitiate", config)
+        self.wait_primary()
+        wait_for(lambda: all(member.state() in {1, 2, 7} for member in self.members), "all members have their data")
+        if members is None:
+            wait_for(self.members[0].is_primary, "the first member is PRIMARY")
+        return self
+
+    @property
+    def alive(self) -> list[Mongod]:
+        return [member for member in self.members if member.pid is not None]
+
+    def primary(self) -> Mongod | None:
+        """Who takes writes now."""
+        for member in self.alive:
+            try:
+                if member.is_primary():
+                    return member
+            except PyMongoError:
+                continue
+        return None
+
+    def wait_primary(self) -> Mongod:
+        found = wait_for(self.primary, "one member is PRIMARY")
+        if found is None:  # which wait_for does not return
+            raise AssertionError
+        return found
+
+    def secondaries(self) -> list[Mongod]:
+        primary = self.wait_primary()
+        return [member for member in self.alive if member is not primary]
+
+    def wait_no_primary(self) -> None:
+        """Until those that live have noticed that nobody is PRIMARY."""
+        wait_for(lambda: self.primary() is None and all(self._sees_none(member) for member in self.alive), "nobody is PRIMARY")
+
+    @staticmethod
+    def _sees_none(member: Mongod) -> bool:
+        return not any(each["state"] == 1 and each["health"] for each in member.status()["members"])
+
+    def lose_majority(self, survivor: int = 0) -> Mongod:
+        """All members but one die, and that one has noticed. The survivor."""
+        for n, member in enumerate(self.members):
+            if n != survivor:
+                member.kill()
+        left = self.members[survivor]
+        self.wait_no_primary()
+        wait_for(lambda: all(not each["health"] for each in left.status()["members"] if not each.get("self")), "the others are seen to be down")
+        return left
+
+    def make_too_stale(self, number: int = 1, documents: int = 300) -> Mongod:
+        """A member that was away for longer than the oplog reaches back. Start the cluster with options ``--syncdelay 1`` and give that
+        member priority 0 and votes 0."""
+        stale = self.members[number]
+        stale.stop()
+        primary = self.wait_primary()
+        payload = "x" * 900_000
+        with primary.client() as client:
+            oplog = client.local["oplog.rs"]
+            first = oplog.find_one(sort=[("$natural", 1)], projection={"ts": 1}) or {}
+
+            def passed() -> bool:
+                client.talus.filler.insert_many([{"payload": payload} for _number in range(20)])
+                return (oplog.find_one(sort=[("$natural", 1)], projection={"ts": 1}) or {})["ts"] > first["ts"]
+
+            for _number in range(documents // 20):
+                client.talus.filler.insert_many([{"payload": payload} for _each in range(20)])
+            wait_for(passed, "the oplog no longer reaches back")
+            client.talus.filler.drop()
+        stale.start()
+        return stale.wait_state(3)
