@@ -9,8 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from lab.mongo.server import Mongod, wait_for
 from pymongo.errors import PyMongoError
+
+from lab.mongo.server import Mongod, wait_for
 
 SETTINGS = {"heartbeatIntervalMillis": 500, "heartbeatTimeoutSecs": 3, "electionTimeoutMillis": 3000}
 """Quicker than the default (2 s, 10 s, 10 s), so that tests wait less."""
@@ -109,7 +110,7 @@ class Cluster:
 
             def passed() -> bool:
                 client.talus.filler.insert_many([{"payload": payload} for _number in range(20)])
-                return (oplog.find_one(sort=[("$natural", 1)], projection={"ts": 1}) or {})["ts"] > first["ts"]
+                return bool((oplog.find_one(sort=[("$natural", 1)], projection={"ts": 1}) or {})["ts"] > first["ts"])
 
             for _number in range(documents // 20):
                 client.talus.filler.insert_many([{"payload": payload} for _each in range(20)])

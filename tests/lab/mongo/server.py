@@ -14,11 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
 from lab import procfs
 from lab.keeper import keeper
 from lab.mongo import binaries
-from pymongo import MongoClient
-from pymongo.errors import PyMongoError
 
 PATIENCE = 120.0
 ADDRESS = "127.0.0.1"
@@ -285,7 +286,7 @@ class Mongod:
         if self.is_primary():
             self.step_down(step_down)
         for _time in range(times):
-            self.command("replSetMaintenance", True)  # noqa: FBT003
+            self.command("replSetMaintenance", True)
         return self.wait_state(3)
 
     def move(self) -> Mongod:
