@@ -268,7 +268,8 @@ def _recovering(seen: Observation) -> Verdict:
 
 
 def _lost(itself: Member, others_newer: bool) -> bool:
-    """Where no log tells. A member that is too stale has put itself in maintenance mode; one that was put there catches up all the same: nothing to sync from, for long, though there is something to have."""
+    """Where no log tells: nothing to sync from, for long, though there is something to have. A member that is too stale has put itself in
+    maintenance mode; one that somebody else put there catches up all the same."""
     return others_newer and not itself.sync_source and (itself.uptime or 0) >= NO_SYNC_SOURCE_SECONDS
 
 
