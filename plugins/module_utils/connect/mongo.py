@@ -25,8 +25,10 @@ try:
     from pymongo.write_concern import WriteConcern
 
     IMPORT_ERROR: Optional[str] = None
+    DRIVER = pymongo.version
 except ImportError:
     pymongo = None  # type: ignore[assignment]
+    DRIVER = ""
     IMPORT_ERROR = traceback.format_exc()
 
 APPLICATION_NAME = "fieldops.runbooks"

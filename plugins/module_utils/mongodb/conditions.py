@@ -11,11 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Optional
 
-from .observation import ANSWERED, STATES, Member, Observation, members, votes
+from .observation import ANSWERED, NEW_STATE, STATES, TOO_STALE, Member, Observation, members, votes
 
 UNAUTHORIZED, AUTHENTICATION_FAILED, MECHANISM_UNAVAILABLE = 13, 18, 334
 NO_REPLICATION, INVALID_CONFIG, NOT_YET_INITIALIZED = 76, 93, 94
-TOO_STALE_IDS = (21126, 5579708)
 NO_SYNC_SOURCE_SECONDS = 60
 """A RECOVERING member that has been up for longer than this, and finds nobody to sync from, will not find anybody."""
 
@@ -256,8 +255,8 @@ def _secondary(seen: Observation) -> Verdict:
 def _recovering(seen: Observation) -> Verdict:
     rows = members(seen)
     itself = next((row for row in rows if row.itself), None)
-    if set(TOO_STALE_IDS).intersection(seen.log_ids):
-        return Verdict("too_stale", dict(_counted(seen), log_ids=sorted(set(TOO_STALE_IDS).intersection(seen.log_ids))))
+    if _said_stale(seen):
+        return Verdict("too_stale", dict(_counted(seen), log_id=TOO_STALE, behind=itself.behind if itself else None))
     if itself and _lost(itself, any(row.alive and row.optime > itself.optime for row in rows)):
         because = "it has been up for %d s and finds nobody to catch up from, though others have newer data" % (itself.uptime or 0)
         return Verdict("too_stale", dict(_counted(seen), behind=itself.behind), because=because)
@@ -265,6 +264,14 @@ def _recovering(seen: Observation) -> Verdict:
         detail = dict(_counted(seen), maintenance=itself.maintenance)
         return Verdict("maintenance", detail, because="asked for %d time%s" % (itself.maintenance, "" if itself.maintenance == 1 else "s"))
     return Verdict("starting", dict(_counted(seen), state=3), because="it is RECOVERING")
+
+
+def _said_stale(seen: Observation) -> bool:
+    """It said so, and has changed its state no more than once since: to RECOVERING, which is what follows."""
+    if TOO_STALE not in seen.log_ids:
+        return False
+    after = seen.log_ids[len(seen.log_ids) - seen.log_ids[::-1].index(TOO_STALE) :]
+    return after.count(NEW_STATE) <= 1
 
 
 def _lost(itself: Member, others_newer: bool) -> bool:

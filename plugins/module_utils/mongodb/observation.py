@@ -10,6 +10,9 @@ from typing import Any, Dict, List, Optional, Tuple
 
 ANSWERED = 0
 NO_CODE = -1
+TOO_STALE, NEW_STATE = 21126, 21358
+LOG_IDS = (TOO_STALE, NEW_STATE)
+"""Messages of the log that tell what the status does not."""
 STATES = {
     0: "STARTUP",
     1: "PRIMARY",
@@ -47,7 +50,7 @@ class Observation:
     """The name given with --replSet; empty where it was started without. None where this user may not know it."""
     command_line_code: Optional[int] = None
     log_ids: Tuple[int, ...] = ()
-    """Ids of messages in the latest part of the log; only asked for where the server is RECOVERING."""
+    """Those of `LOG_IDS` in the latest part of the log, oldest first; only asked for where the server is RECOVERING."""
     log_code: Optional[int] = None
     unreachable: bool = False
     unsupported: bool = False

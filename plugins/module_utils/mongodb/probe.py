@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, Callable, Dict, Optional, Tuple
 
 from ..connect.mongo import Mongo, MongoError, plain
-from .observation import ANSWERED, NO_CODE, Observation
+from .observation import ANSWERED, LOG_IDS, NO_CODE, Observation
 
 NO_REPLICATION = 76
 RECOVERING = 3
@@ -85,12 +85,12 @@ def _command_line_set(mongo: Mongo) -> str:
 
 def _log_ids(mongo: Mongo) -> Tuple[int, ...]:
     """Of the latest 1024 lines. Before 4.4 lines are text, and have none."""
-    found = set()
+    found = []
     for line in mongo.command("getLog", "global").get("log", []):
         try:
             entry = json.loads(line)
         except ValueError:
             continue
-        if isinstance(entry, dict) and isinstance(entry.get("id"), int):
-            found.add(entry["id"])
-    return tuple(sorted(found))
+        if isinstance(entry, dict) and entry.get("id") in LOG_IDS:
+            found.append(int(entry["id"]))
+    return tuple(found)
