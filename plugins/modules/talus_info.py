@@ -42,6 +42,12 @@ options:
     type: list
     elements: str
     choices: [master, slave]
+  components:
+    description:
+      - What is to be restarted, in place of what does not work. RV(restart) then names these and all that depends on them.
+    type: list
+    elements: str
+    choices: [db, amqp, web, master, slave]
   manager:
     description: What starts services on the host. By default the one that is in charge.
     type: str
@@ -139,6 +145,15 @@ healthy:
   returned: always
   type: bool
   sample: true
+restart:
+  description:
+    - What a restart would mend, and all that depends on it, in the order of starting. A container that comes back has another address, and a
+      daemon does not connect to a broker again.
+    - What no restart mends, such as a database without a primary, is not in it.
+  returned: always
+  type: list
+  elements: str
+  sample: [amqp, master, slave]
 roles:
   description: What the host is, as given by O(roles) or as found.
   returned: always
@@ -374,11 +389,13 @@ from ..module_utils.procedure.info import run_info
 from ..module_utils.talus.argspec import DOCKER
 from ..module_utils.talus.errors import TalusError
 from ..module_utils.talus.info import TalusInfo
+from ..module_utils.talus.restart import ORDER
 
 OPTIONS = ArgumentSpec(
     {
         "parts": {"type": "list", "elements": "str", "choices": ["containers", "daemons", "records", "boxes"]},
         "roles": {"type": "list", "elements": "str", "choices": ["master", "slave"]},
+        "components": {"type": "list", "elements": "str", "choices": list(ORDER)},
         "manager": {"type": "str", "choices": ["systemd", "upstart"]},
         "init_dir": {"type": "path", "default": "/etc/init"},
         "database": {"type": "str", "default": "talus"},

@@ -25,6 +25,7 @@ from .errors import TalusError
 from .init import Init, read_init
 from .names import COMPONENTS, DAEMONS
 from .records import Database, Records, read_database, read_records
+from .restart import restarts, with_dependants
 from .state import MASTER, PARTS, SLAVE, Limits, Ports, TalusState, facts
 from .verdict import diagnose, healthy
 
@@ -44,6 +45,7 @@ class TalusInfo(Check[TalusState]):
         self.params = params
         self.asked: Sequence[str] = params["parts"] or ()
         self.roles: Sequence[str] = params["roles"] or ()
+        self.components: Sequence[str] = params["components"] or ()
         self.limits = Limits(
             heartbeat=_within("heartbeat_timeout", params["heartbeat_timeout"], 1),
             image=_within("image_timeout", params["image_timeout"], 0),
@@ -79,7 +81,9 @@ class TalusInfo(Check[TalusState]):
         return diagnose(state, self.limits)
 
     def facts(self, state: TalusState) -> Mapping[str, Any]:
-        return dict(facts(state, self.limits), healthy=healthy(self.diagnose(state)))
+        findings = self.diagnose(state)
+        restart = with_dependants(set(self.components)) if self.components else restarts(findings)
+        return dict(facts(state, self.limits), healthy=healthy(findings), restart=restart)
 
     def evidence(self, state: TalusState) -> Mapping[str, Any]:
         place = {name: self.params[name] for name in ("docker_host", "boxes_dir", "images_dir", "files_dir", "init_dir")}
