@@ -25,7 +25,7 @@ description:
 author: fieldops.runbooks contributors (@fieldops)
 extends_documentation_fragment:
   - fieldops.runbooks.mongodb
-  - fieldops.runbooks.jobrunner.docker
+  - fieldops.runbooks.talus.docker
   - fieldops.runbooks.attributes
   - fieldops.runbooks.attributes.info
 options:

@@ -9,7 +9,7 @@ import contextlib
 import os
 import socket
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Set
 
 from ..connect.procfs import Process, open_files
@@ -21,11 +21,12 @@ ESTABLISHED = "established"
 
 @dataclass(frozen=True)
 class Connection:
-    """``address`` and ``port`` are the other end's."""
+    """``address`` and ``port`` are the other end's, ``local`` that this is one of this host."""
 
     address: str
     port: int
     state: str
+    local: bool = False
 
     def to_dict(self) -> Dict[str, Any]:
         return {"address": self.address, "port": self.port, "state": self.state}
@@ -42,7 +43,7 @@ def connections_of(process: Process, root: str = "/proc") -> Optional[List[Conne
         with contextlib.suppress(OSError), open("%s/net/%s" % (own, table), encoding="ascii") as file:
             next(file, None)
             found += rows(file, set(opened.sockets))
-    return found
+    return [replace(each, local=is_local(each.address)) for each in found]
 
 
 def rows(lines: Iterable[str], inodes: Set[int]) -> Iterator[Connection]:

@@ -150,13 +150,9 @@ def _not_connected(state: TalusState, daemon: Daemon, component: str) -> str:
         left = " (what it had was closed by the other end)" if any(each.state == "close_wait" for each in to) else ""
         return "it has no connection to %s%s, and does not make a new one by itself" % (name, left)
     container = state.container(component)
-    known = {held.address for held in daemon.held if held.local}
-    if daemon.kind == MASTER and container is not None and container.running and daemon.held:
-        lost = [each for each in alive if each.address not in container.addresses and each.address not in known]
-        told = [held for held in daemon.held if held.component == component]
-        if len(lost) == len(alive) and told:
-            return "its connection to %s leads to %s, which is nobody's any more" % (name, lost[0].address)
-    return ""
+    if daemon.kind == SLAVE or container is None or not container.running or any(each.local or each.address in container.addresses for each in alive):
+        return ""
+    return "its connection to %s leads to %s, which is nobody's any more" % (name, alive[0].address)
 
 
 def _broken(state: TalusState, component: str) -> Dict[str, str]:
