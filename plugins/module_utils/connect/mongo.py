@@ -271,7 +271,8 @@ def plain(value: Any) -> Any:
 
 def parsed(value: Any) -> Any:
     """The way back: ``{"$oid": ...}``, ``{"$date": ...}`` and so on as the server wants them. Order of keys is kept."""
-    return json_util.loads(json.dumps(value), json_options=json_util.RELAXED_JSON_OPTIONS)
+    options = json_util.JSONOptions(json_mode=json_util.JSONMode.RELAXED, tz_aware=True)
+    return json_util.loads(json.dumps(value), json_options=options)
 
 
 def _check(params: Mapping[str, Any]) -> None:

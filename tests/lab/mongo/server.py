@@ -88,6 +88,8 @@ class Mongod:
         words = [str(binaries.mongod(self.version)), "--port", str(self.port), "--bind_ip", ADDRESS, "--nounixsocket"]
         words += ["--dbpath", str(self.dbpath), "--logpath", str(self.log_file), "--logappend", "--wiredTigerCacheSizeGB", "0.25"]
         words += ["--setParameter", "diagnosticDataCollectionEnabled=false"]
+        # A member of a larger set would otherwise say good-bye for 15 seconds.
+        words += ["--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"]
         if self.replset is not None:
             words += ["--replSet", self.replset, "--oplogSize", "50"]
         if self.key is not None:
@@ -248,10 +250,10 @@ class Mongod:
         return int(self.status()["myState"])
 
     def write(self, document: dict[str, Any] | None = None, majority: bool = True, database: str = "talus", collection: str = "proof") -> None:
-        """Insert one document, acknowledged by a majority or by this one alone."""
+        """Insert one document, acknowledged by a majority, or by this one alone once it is in its journal."""
         from pymongo import WriteConcern
 
-        concern = WriteConcern(w="majority" if majority else 1, wtimeout=30_000)
+        concern = WriteConcern(w="majority", wtimeout=30_000) if majority else WriteConcern(w=1, j=True)
         with self.client() as client:
             client[database].get_collection(collection, write_concern=concern).insert_one(dict(document or {"at": time.time()}))
 
