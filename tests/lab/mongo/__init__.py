@@ -17,7 +17,7 @@ The binaries are in `binaries`. No part of this needs root.
 from __future__ import annotations
 
 from lab.mongo.binaries import NoBinaries
-from lab.mongo.cluster import Cluster
+from lab.mongo.cluster import IN_COPYING, IN_ROLLBACK, Cluster
 from lab.mongo.server import Mongod, ServerError, free_port, wait_for
 
-__all__ = ["Cluster", "Mongod", "NoBinaries", "ServerError", "free_port", "wait_for"]
+__all__ = ["IN_COPYING", "IN_ROLLBACK", "Cluster", "Mongod", "NoBinaries", "ServerError", "free_port", "wait_for"]

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -11,8 +12,9 @@ from typing import Any
 
 from pymongo.errors import PyMongoError
 
-from lab.mongo.server import Mongod, wait_for
+from lab.mongo.server import Mongod, fail_point, wait_for
 
+IN_ROLLBACK, IN_COPYING = "rollbackHangAfterTransitionToRollback", "initialSyncHangBeforeCopyingDatabases"
 SETTINGS = {"heartbeatIntervalMillis": 500, "heartbeatTimeoutSecs": 3, "electionTimeoutMillis": 3000}
 """Quicker than the default (2 s, 10 s, 10 s), so that tests wait less."""
 
@@ -96,6 +98,27 @@ class Cluster:
         self.wait_no_primary()
         wait_for(lambda: all(not each["health"] for each in left.status()["members"] if not each.get("self")), "the others are seen to be down")
         return left
+
+    def make_rollback(self, number: int = 0, document: dict[str, Any] | None = None) -> Mongod:
+        """Of three members, the PRIMARY takes a write that nobody else gets, dies, and has to take it back. It is kept in ROLLBACK; `let_go(IN_ROLLBACK)`."""
+        loser, others = self.members[number], [member for n, member in enumerate(self.members) if n != number]
+        for member in others:
+            member.kill()
+        loser.write(document or {"nobody": "else has this"}, majority=False)
+        loser.kill()
+        for member in others:
+            member.start()
+        self.wait_primary().write()
+        loser.start(options=[*loser.options, *fail_point(IN_ROLLBACK)])
+        return loser.wait_state(9)
+
+    def make_copying(self, number: int) -> Mongod:
+        """A member whose data directory was emptied copies everything, and is kept in STARTUP2; `let_go(IN_COPYING)`."""
+        member = self.members[number]
+        member.kill()
+        shutil.rmtree(member.dbpath)
+        member.start(options=[*member.options, *fail_point(IN_COPYING)])
+        return member.wait_state(5)
 
     def make_too_stale(self, number: int = 1, documents: int = 300) -> Mongod:
         """A member that was away for longer than the oplog reaches back. Start the cluster with options ``--syncdelay 1`` and give that

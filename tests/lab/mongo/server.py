@@ -88,8 +88,8 @@ class Mongod:
         words = [str(binaries.mongod(self.version)), "--port", str(self.port), "--bind_ip", ADDRESS, "--nounixsocket"]
         words += ["--dbpath", str(self.dbpath), "--logpath", str(self.log_file), "--logappend", "--wiredTigerCacheSizeGB", "0.25"]
         words += ["--setParameter", "diagnosticDataCollectionEnabled=false"]
-        # A member of a larger set would otherwise say good-bye for 15 seconds.
-        words += ["--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"]
+        if self.version not in {"4.2", "4.4"}:  # a member of a larger set would otherwise say good-bye for 15 seconds
+            words += ["--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"]
         if self.replset is not None:
             words += ["--replSet", self.replset, "--oplogSize", "50"]
         if self.key is not None:
@@ -296,9 +296,19 @@ class Mongod:
         self.stop()
         return self.start(port=free_port())
 
+    def let_go(self, name: str) -> Mongod:
+        """Go on after a `fail_point`."""
+        self.command("configureFailPoint", name, mode="off")
+        return self
+
     def add_user(self, name: str, password: str, roles: Sequence[Any]) -> None:
         """With `key`, the first user is made through the localhost exception, and should be root."""
         self.command("createUser", name, pwd=password, roles=list(roles))
+
+
+def fail_point(name: str) -> list[str]:
+    """Options with which a mongod stops at one point of its own code and waits there."""
+    return ["--setParameter", "enableTestCommands=1", "--setParameter", f'failpoint.{name}={{"mode": "alwaysOn"}}']
 
 
 def free_port() -> int:
