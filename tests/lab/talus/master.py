@@ -57,6 +57,7 @@ class OplogWatcher(threading.Thread):
                     for entry in found:
                         position = entry["ts"]
                         self._tell(entry)
+                time.sleep(0.1)
             except AutoReconnect:
                 time.sleep(1.0)
         time.sleep(settings.number(settings.MASTER_STOP))

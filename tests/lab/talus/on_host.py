@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import json
 import shutil
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bson import ObjectId
+from pymongo.errors import PyMongoError
 
 from lab.talus import probes, seeds
 from lab.talus.probes import ORDER, Document, container, mongo, run, unit, wait_for
@@ -25,6 +25,9 @@ DATA = Path("/talus/data/mongodb")
 ENVIRONMENT = Path("/etc/talus-lab/db.env")
 IMAGES = Path("/var/lib/libvirt/images")
 BOXES = Path("/root/.vagrant.d/boxes")
+UNITS = Path("/etc/systemd/system")
+SETTINGS = Path("/etc/talus-lab")
+KEPT = Path("/var/lib/lab-talus")
 LEFT_OUT = (
     *("usr/bin/docker*", "usr/sbin/docker*", "usr/bin/containerd*", "usr/bin/ctr", "usr/bin/runc", "usr/sbin/runc", "usr/bin/dnet"),
     *("usr/bin/git*", "usr/lib/git-core", "usr/lib/systemd", "usr/lib/x86_64-linux-gnu/perl*", "usr/lib/python3.11/test"),
@@ -34,6 +37,7 @@ TAKEN = (
     *("etc/passwd", "etc/group", "etc/shadow", "etc/nsswitch.conf", "etc/ld.so.cache", "etc/ld.so.conf", "etc/ld.so.conf.d", "etc/alternatives"),
     *("etc/rabbitmq", "etc/default/rabbitmq-server", "etc/pam.d", "etc/security", "etc/login.defs", "usr/share/zoneinfo/UTC"),
 )
+DEPENDS = {"db": set(), "amqp": set(), "web": {"db"}, "master": {"db", "amqp"}, "slave": {"amqp"}}
 EMPTY = ("tmp", "var", "var/tmp", "var/log", "root", "usr", "etc", "opt")
 PLACEHOLDER = "lab-placeholder"
 
@@ -63,13 +67,10 @@ def images() -> None:
 
 
 def up(parts: Sequence[str] = ORDER) -> None:
-    """Start what does not work, in order, each when the one before it works; after a restart of database or broker the daemons too."""
+    """Start what does not work, in order, each when the one before it works, and what depends on something that was started anew."""
     anew: set[str] = set()
     for part in [each for each in ORDER if each in parts]:
-        fresh = "db" in anew or ("amqp" in anew and part in {"master", "slave"})
-        if not fresh and part not in {"master", "slave"} and probes.PROBES[part]():
-            continue
-        if not fresh and running(part) and probes.PROBES[part]():
+        if running(part) and not DEPENDS[part] & anew and probes.PROBES[part]():
             continue
         anew.add(part)
         stop([part])
@@ -151,15 +152,23 @@ def no_placeholder() -> None:
 
 
 def admin(command: Document) -> Document:
-    """A command to the database."""
+    """What the database answers to a command; its refusal, with `code`, is an answer."""
     with mongo(30.0) as client:
-        answer = client.admin.command(command)
+        try:
+            answer = client.admin.command(command)
+        except PyMongoError as error:
+            answer = getattr(error, "details", None) or {"ok": 0, "errmsg": str(error)}
     return dict(json.loads(json.dumps(answer, default=str)))
+
+
+def wait_code(number: int) -> None:
+    """Until the member refuses to tell its state with this code."""
+    wait_for(lambda: admin({"replSetGetStatus": 1}).get("code") == number, f"the status is error {number}")
 
 
 def wait_state(number: int) -> None:
     """Until the member says that it is in this state."""
-    wait_for(lambda: admin({"replSetGetStatus": 1})["myState"] == number, f"the member is in state {number}")
+    wait_for(lambda: admin({"replSetGetStatus": 1}).get("myState") == number, f"the member is in state {number}")
 
 
 # -- documents ----------------------------------------------------------------------------------------------------------------
@@ -195,7 +204,10 @@ def empty() -> None:
     """No documents, no messages, no boxes."""
     with mongo() as client:
         for name in seeds.COLLECTIONS:
-            client.talus[name].delete_many({"timestamps.modified": {"$lt": time.time() - 30}} if name == "slave" else {} if name != "master" else {"_id": None})
+            if name == "slave":
+                client.talus[name].delete_many({"timestamps.modified": {"$not": {"$gt": time.time() - 30}}})
+            elif name != "master":
+                client.talus[name].delete_many({})
     with probes.channel() as opened:
         for queue in ("jobs", "job_status") if opened else ():
             opened.queue_declare(queue, durable=True)
@@ -231,9 +243,48 @@ def kill_everything(engine: bool = True) -> list[int]:
         pids += [int(child) for child in run("pgrep", "--parent", str(pid), check=False).split()]
     run("kill", "-KILL", *map(str, pids), check=False)
     run("systemctl", "kill", "--signal=KILL", *units, check=False)
-    with contextlib.suppress(FileNotFoundError):
-        Path("/run/docker.pid").unlink()
     return pids
+
+
+# -- spelled otherwise --------------------------------------------------------------------------------------------------------
+
+
+def respell() -> None:
+    """Underscores where there were hyphens: containers, images, hostnames, units."""
+    stop()
+    for file in [*SOURCE.glob("*/bin/*"), *SOURCE.glob("*/startup.sh")]:
+        text = file.read_text(encoding="utf-8")
+        for part in probes.CONTAINERS:
+            text = text.replace(f"talus/talus-{part}", f"talus_{part}").replace(f"talus-{part}", f"talus_{part}")
+        file.write_text(text, encoding="utf-8")
+    for part in ORDER:
+        old = unit(part)
+        new = old.replace("talus-", "talus_")
+        run("systemctl", "--quiet", "disable", old)
+        (UNITS / old).rename(UNITS / new)
+        run("systemctl", "--quiet", "enable", new)
+    for part in probes.CONTAINERS:
+        run("docker", "build", "--quiet", "--tag", f"talus_{part}", str(SOURCE / part))
+    run("systemctl", "daemon-reload")
+    up()
+
+
+def as_installed() -> None:
+    """What was installed, again: scripts, units, settings."""
+    for file in SETTINGS.iterdir():
+        if not (KEPT / "talus-lab" / file.name).exists():
+            file.unlink()
+    run("rsync", "--archive", "--checksum", f"{KEPT}/talus-lab/", f"{SETTINGS}/")
+    no_placeholder()
+    if unit("db") != "docker.talus-db.service":
+        stop()
+        for part in ORDER:
+            run("systemctl", "--quiet", "disable", unit(part))
+            (UNITS / unit(part)).unlink()
+    run("rsync", "--archive", "--checksum", "--delete", "--exclude=__pycache__", f"{KEPT}/src/", f"{SOURCE}/")
+    run("rsync", "--archive", "--checksum", f"{KEPT}/units/", f"{UNITS}/")
+    run("systemctl", "daemon-reload")
+    run("systemctl", "--quiet", "enable", *(unit(part) for part in ORDER))
 
 
 def main() -> None:

@@ -157,14 +157,15 @@ def web(path: str = "/api/master/", body: Document | None = None) -> int:
         return 0
 
 
-def consumes(name: str, timeout: float = 6.0) -> bool:
+def consumes(name: str, patience: float = 6.0) -> bool:
     """Whether a daemon takes a message that says nothing out of its queue."""
     queue = {"master": "slave_status", "slave": "slaves"}[name]
-    limit = time.monotonic() + timeout
+    limit = time.monotonic() + patience
     with channel() as opened:
         if opened is None:
             return False
         opened.queue_declare(queue, durable=True)
+        opened.confirm_delivery()
         opened.basic_publish("", queue, json.dumps({"type": "heartbeat", "uuid": "lab"}))
         while depth := opened.queue_declare(queue, passive=True).method.message_count:
             if time.monotonic() > limit:

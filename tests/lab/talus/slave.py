@@ -70,8 +70,8 @@ class Slave:
         self._log.info("stopping!")
         self._stopping.set()
         self._amqp.stop()
-        limit = time.monotonic() + settings.number(settings.SLAVE_STOP)
-        while time.monotonic() < limit:
+        began = time.monotonic()
+        while time.monotonic() < began + settings.number(settings.SLAVE_STOP):
             time.sleep(0.1)
         self._log.info("all handlers have exited, goodbye")
         say("all handlers have exited, goodbye")
@@ -109,7 +109,7 @@ def main(host: str, max_vms: int, interface: str) -> int:
     """The daemon."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s:%(name)s:%(message)s")
     logging.getLogger("pika").setLevel(logging.CRITICAL)
-    guests = socket.create_server((address_of(settings.bridge()), GUESTS))
+    address = address_of(settings.bridge())
     slave = Slave(host, max_vms, interface)
 
     def asked(_signum: int, _frame: FrameType | None) -> None:
@@ -118,6 +118,10 @@ def main(host: str, max_vms: int, interface: str) -> int:
 
     signal.signal(signal.SIGINT, asked)
     signal.signal(signal.SIGTERM, asked)
-    with guests:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(socket.create_server((address, GUESTS)))
+        except OSError as error:  # it goes on without
+            logging.getLogger("Slave").error("Unhandled error in Deferred: %s", error)
         slave.run()
     return 0

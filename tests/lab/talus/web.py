@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The stand-in of the web application: the REST interface on port 80, with Apache's logs.
 
-It reads from whatever member answers, and writes need a primary: pages that are shown prove nothing. It finds its database by the name `talus-db`, which
-the container knows from its start on.
+It reads from whatever member answers, and writes need a primary: pages that are shown prove nothing. It finds its database by the name that it is
+linked to, whose address the container knows from its start on.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import sys
@@ -37,7 +38,7 @@ class Handler(BaseHTTPRequestHandler):
     server_version = "Apache/2.4.7 (Ubuntu)"
     sys_version = ""
     logs = Path("/logs/apache2")
-    database = ("talus-db", 27017)
+    database = (os.environ.get("TALUS_DB_NAME", "/talus-db").rpartition("/")[2], 27017)
 
     def do_GET(self) -> None:
         """Pages and documents."""
