@@ -20,14 +20,14 @@ _CLOCK = rb"(?P<hour>[01][0-9]|2[0-3]):(?P<minute>[0-5][0-9]):(?P<second>[0-5][0
 _FRACTION = rb"(?P<fraction>[0-9]{1,9})"
 _ZONE = rb"(?P<zone>[+-][0-9]{2}:?[0-9]{2})"
 
-FORMATS = {
-    "python": re.compile(_YEAR + b"-" + _MONTH + b"-" + _DAY + b" " + _CLOCK + b"," + _FRACTION),
-    "iso": re.compile(_YEAR + b"-" + _MONTH + b"-" + _DAY + b"[T ]" + _CLOCK + b"(?:[.,]" + _FRACTION + b")?(?:(?P<utc>Z)|" + _ZONE + b")?"),
-    "apache_error": re.compile(rb"\[(?:[A-Z][a-z]{2} )?" + _NAMED + b" " + _DAY_OR_BLANK + b" " + _CLOCK + rb"(?:\." + _FRACTION + b")? " + _YEAR + rb"\]"),
-    "apache_access": re.compile(rb"[^\n\[]{0,300}\[" + _DAY + b"/" + _NAMED + b"/" + _YEAR + b":" + _CLOCK + b" " + _ZONE + rb"\]"),
-    "nginx_error": re.compile(_YEAR + b"/" + _MONTH + b"/" + _DAY + b" " + _CLOCK),
-    "uwsgi": re.compile(rb"[^\n]{0,600}?\[[A-Z][a-z]{2} " + _NAMED + b" " + _DAY_OR_BLANK + b" " + _CLOCK + b" " + _YEAR + rb"\]"),
-    "syslog": re.compile(_NAMED + b" " + _DAY_OR_BLANK + b" " + _CLOCK),
+FORMATS: Dict[str, bytes] = {
+    "python": _YEAR + b"-" + _MONTH + b"-" + _DAY + b" " + _CLOCK + b"," + _FRACTION,
+    "iso": _YEAR + b"-" + _MONTH + b"-" + _DAY + b"[T ]" + _CLOCK + b"(?:[.,]" + _FRACTION + b")?(?:(?P<utc>Z)|" + _ZONE + b")?",
+    "apache_error": rb"\[(?:[A-Z][a-z]{2} )?" + _NAMED + b" " + _DAY_OR_BLANK + b" " + _CLOCK + rb"(?:\." + _FRACTION + b")? " + _YEAR + rb"\]",
+    "apache_access": rb"[^\n\[]{0,300}\[" + _DAY + b"/" + _NAMED + b"/" + _YEAR + b":" + _CLOCK + b" " + _ZONE + rb"\]",
+    "nginx_error": _YEAR + b"/" + _MONTH + b"/" + _DAY + b" " + _CLOCK,
+    "uwsgi": rb"[^\n]{0,600}?\[[A-Z][a-z]{2} " + _NAMED + b" " + _DAY_OR_BLANK + b" " + _CLOCK + b" " + _YEAR + rb"\]",
+    "syslog": _NAMED + b" " + _DAY_OR_BLANK + b" " + _CLOCK,
 }
 """``python`` is what its logging writes: 2026-01-31 13:36:00,123. ``syslog`` has no year: the one is taken that is not in the future."""
 
@@ -40,7 +40,7 @@ class Clock:
     def __init__(self, name: str, now: Optional[float] = None) -> None:
         if name not in FORMATS:
             raise ValueError("there is no time format %s; there are %s" % (name, ", ".join(FORMATS)))
-        self._pattern = FORMATS[name]
+        self._pattern = re.compile(FORMATS[name])
         self._now = time.time() if now is None else now
         self._minutes: Dict[Tuple[Optional[bytes], ...], Optional[float]] = {}
 

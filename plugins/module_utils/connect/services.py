@@ -10,18 +10,31 @@ from typing import Callable, Dict, List, Optional, Sequence
 
 from .service import Manager, Service, ServiceError, call, program
 from .systemd import Systemd
-from .sysv import INIT_D, SysV
-from .upstart import Upstart
 
 __all__ = ["MANAGERS", "Service", "ServiceError", "manager", "manager_of", "services"]
 
-MANAGERS: Dict[str, Callable[[], Manager]] = {"systemd": Systemd, "upstart": Upstart, "sysv": SysV}
+
+def _upstart() -> Manager:
+    from .upstart import Upstart  # noqa: PLC0415 - only where it is in charge
+
+    return Upstart()
+
+
+def _sysv() -> Manager:
+    from .sysv import SysV  # noqa: PLC0415 - as above
+
+    return SysV()
+
+
+MANAGERS: Dict[str, Callable[[], Manager]] = {"systemd": Systemd, "upstart": _upstart, "sysv": _sysv}
 
 
 def manager() -> str:
     """What looks after the services of this node. It is not enough that its command is installed: it must be in charge."""
     if os.path.isdir("/run/systemd/system"):
         return "systemd"
+    from .sysv import INIT_D  # noqa: PLC0415 - as above
+
     initctl = program("initctl")
     if initctl and "upstart" in "".join(call([initctl, "version"])[1:]):
         return "upstart"

@@ -8,9 +8,8 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Sequence, Union
 
 from ..procedure.envelope import Finding
 from .expect import Missed, Options, Said
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
 _DAY = 86400.0
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(NamedTuple):
     """One expectation: a server's, or one in a file."""
 
     said: Said
@@ -38,8 +36,7 @@ class Wanted:
     timeout: Optional[float] = None
 
 
-@dataclass(frozen=True)
-class Sight:
+class Sight(NamedTuple):
     """The certificate; ``trust_error`` is why this node does not trust it, None where that was not asked."""
 
     certificate: Certificate

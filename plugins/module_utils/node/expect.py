@@ -7,23 +7,21 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, replace
-from typing import Any, Mapping, Optional, Tuple
+from dataclasses import replace
+from typing import Any, Mapping, NamedTuple, Optional, Tuple
 
 from ..procedure.envelope import Finding, Remedy
 from ..procedure.errors import RunbookError
 from .sizes import Amount, parse_amount, parse_size
 
 
-@dataclass(frozen=True)
-class Missed:
+class Missed(NamedTuple):
     """Stands where something could not be found out, with the reason."""
 
     reason: str
 
 
-@dataclass(frozen=True)
-class Said:
+class Said(NamedTuple):
     """How the findings of one expectation are told."""
 
     name: str

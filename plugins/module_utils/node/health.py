@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
 
 from ..procedure.check import Check
 from ..procedure.envelope import Finding
@@ -17,8 +16,7 @@ from .observe import Expected, NodeState, Observer
 from .sizes import number
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(NamedTuple):
     """One list of expectations: how it is read, judged and returned."""
 
     option: str

@@ -10,7 +10,7 @@ import os
 import re
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..procedure.envelope import Finding
 from ..procedure.errors import RunbookError
@@ -27,8 +27,7 @@ _ENDING = 10
 _SPECIAL = re.compile(r"[*?\[]")
 
 
-@dataclass(frozen=True)
-class Class:
+class Class(NamedTuple):
     """Lines to look for."""
 
     name: str
@@ -36,8 +35,7 @@ class Class:
     severity: str
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(NamedTuple):
     """One expectation."""
 
     said: Said

@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import pwd
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..connect import disk, procfs
 from ..connect.service import Service
@@ -27,8 +27,7 @@ ALL = -1
 """In place of a number: for all expectations of an option together."""
 
 
-@dataclass(frozen=True)
-class Expected:
+class Expected(NamedTuple):
     """All that is expected of a node."""
 
     processes: Sequence[processes.Wanted] = ()
@@ -39,7 +38,7 @@ class Expected:
     http: Sequence[web.Wanted] = ()
     tcp: Sequence[web.WantedPort] = ()
     certificates: Sequence[certificates.Wanted] = ()
-    limits: vitals.Limits = field(default_factory=vitals.Limits)
+    limits: vitals.Limits = vitals.Limits()
 
     @property
     def needs_open_files(self) -> bool:
@@ -82,7 +81,8 @@ class Observer:
 
     def observe(self) -> NodeState:
         looks: Looks[Key] = Looks(self.timeout)
-        first = looks.gather({**self._waiting(looks), **self._still(looks), **self._moving()})
+        # Units first: systemctl is at work while this program reads all the rest.
+        first = looks.gather({**self._moving(), **self._waiting(looks), **self._still(looks)})
         apart = 0.0
         again: Dict[Key, Any] = {}
         if self.watch:
@@ -207,10 +207,10 @@ class _Seen:
             return seen
         if wanted.needs_open_files:
             deleted = self.no_table or [each for each in self.table.open_files.deleted if each.device == system.device]
-            seen = replace(seen, deleted=deleted, unseen=len(self.table.open_files.unseen), running=self.table.running)
+            seen = seen._replace(deleted=deleted, unseen=len(self.table.open_files.unseen), running=self.table.running)
         later = self.again.get(("paths", number))
         if isinstance(later, disk.FileSystem) and later.device == system.device and self.apart:
-            seen = replace(seen, growth=(later.used - system.used) / self.apart)
+            seen = seen._replace(growth=(later.used - system.used) / self.apart)
         return seen
 
     def _evidence(self, looks: Looks[Key]) -> Dict[str, Any]:

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Union
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Union
 
 from ..connect.disk import FileSystem, Newest, Sum
 from ..connect.procfs import Deleted
@@ -21,8 +22,7 @@ _RELEASED = 0.9
 """Of what was deleted so much must have come back; something is always written meanwhile."""
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(NamedTuple):
     """One expectation."""
 
     said: Said
@@ -44,7 +44,7 @@ class Wanted:
     max_seconds: float = 5.0
     deleted_open: Optional[int] = None
     account: bool = False
-    max_unaccounted: Amount = field(default_factory=lambda: Amount("0"))
+    max_unaccounted: Amount = Amount("0")
     expect_free: Optional[int] = None
     free_before: int = 0
 
@@ -67,8 +67,7 @@ class Place:
     snapshots: Sequence[str] = ()
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(NamedTuple):
     """What was found out; None where it was not asked for."""
 
     place: Union[Place, Missed]
@@ -81,7 +80,7 @@ class Seen:
     unseen: int = 0
     """Processes that this user may not look into."""
     growth: Optional[float] = None
-    running: Mapping[int, Running] = field(default_factory=dict)
+    running: Mapping[int, Running] = MappingProxyType({})
 
     @property
     def file_system(self) -> Optional[FileSystem]:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Union
 
 from ..connect.procfs import Pattern, Process
 from ..procedure.envelope import Finding
@@ -31,8 +31,7 @@ class Running:
         return {"pid": process.pid, "owner": process.owner, "age": round(self.age, 1), "program": (process.script() or process.argv[0])[:200]}
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(NamedTuple):
     """One expectation."""
 
     said: Said
@@ -44,8 +43,7 @@ class Wanted:
     containers: bool = False
 
 
-@dataclass(frozen=True)
-class Sight:
+class Sight(NamedTuple):
     """The processes that the pattern describes, oldest first. ``hidden``: this user may not see those of others."""
 
     right: Sequence[Running]

@@ -6,16 +6,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Optional
+from typing import NamedTuple, Optional
 
 _UNITS = "KMGTP"
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([%s])(?:i?B)?|B)?" % _UNITS, re.IGNORECASE)
 _SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
 
-@dataclass(frozen=True)
-class Amount:
+class Amount(NamedTuple):
     """A size, or a share of something."""
 
     text: str

@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
 
 from ..connect.procfs import OpenFiles, Pattern
 from ..connect.sockets import Listener, packed
@@ -15,8 +14,7 @@ from .expect import Missed, Options, Said
 from .processes import Running
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(NamedTuple):
     """One expectation: a port, or else a path."""
 
     said: Said
@@ -32,8 +30,7 @@ class Wanted:
         return "" if place == self.said.name else " on " + place
 
 
-@dataclass(frozen=True)
-class Sight:
+class Sight(NamedTuple):
     """The sockets that serve it, and the processes that hold them as far as they could be seen."""
 
     listeners: Sequence[Listener]

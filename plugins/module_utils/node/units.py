@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 import fnmatch
-from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..connect.service import Service
 from ..procedure.envelope import Finding
@@ -17,8 +16,7 @@ from .sizes import show_age
 _UP = ("active", "reloading")
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(NamedTuple):
     """One expectation; ``name`` may be a pattern."""
 
     said: Said
@@ -29,8 +27,7 @@ class Wanted:
     min_uptime: Optional[float]
 
 
-@dataclass(frozen=True)
-class Sight:
+class Sight(NamedTuple):
     """One unit, at the first look and at the one after ``watch``; ``now`` is the time of the last."""
 
     first: Service

@@ -8,16 +8,14 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from dataclasses import asdict, dataclass
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from ..procedure.envelope import Finding
 from .expect import Options, Said
 from .sizes import Amount, show_size
 
 
-@dataclass(frozen=True)
-class Vitals:
+class Vitals(NamedTuple):
     """What a node does not tell is None."""
 
     uptime: Optional[float] = None
@@ -32,11 +30,10 @@ class Vitals:
     files_max: Optional[int] = None
 
     def to_dict(self) -> Dict[str, Any]:
-        return dict(asdict(self), load=list(self.load) if self.load else None)
+        return dict(self._asdict(), load=list(self.load) if self.load else None)
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """What is expected of them."""
 
     load_per_cpu: Optional[float] = None

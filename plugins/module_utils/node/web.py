@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..connect.command import redact
 from ..procedure.envelope import Finding
@@ -54,8 +54,7 @@ class Wanted:
     secrets: Tuple[str, ...] = field(default=(), repr=False)
 
 
-@dataclass(frozen=True)
-class WantedPort:
+class WantedPort(NamedTuple):
     """One expectation of a port."""
 
     said: Said
@@ -66,8 +65,7 @@ class WantedPort:
     greeting: str = ""
 
 
-@dataclass(frozen=True)
-class Connection:
+class Connection(NamedTuple):
     """What became of one; ``kind`` is empty when it was accepted."""
 
     kind: str
