@@ -48,7 +48,7 @@ def broker_of(answers: Mapping[str, Any], missing: Mapping[str, str]) -> Broker:
         disk_free_limit=_number(mine.get("disk_free_limit")),
         alarms=None if nodes is None else tuple(_alarms(nodes)),
         partitions=tuple((str(row.get("name")), *map(str, row["partitions"])) for row in nodes or [] if row.get("partitions")),
-        listeners=tuple(_listener(row) for row in overview.get("listeners") or []),
+        listeners=_each(overview.get("listeners") or [], _listener) or (),
         queues=_each(answers.get("queues"), _queue),
         connections=_each(answers.get("connections"), _connection),
         exchanges=_each(answers.get("exchanges"), _exchange),

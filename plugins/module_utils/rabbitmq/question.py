@@ -89,7 +89,7 @@ def broker_of(value: Any) -> Optional[Broker]:
         **{name: _number(told.get(name)) for name in ("memory_used", "memory_limit", "disk_free", "disk_free_limit")},  # type: ignore[arg-type]
         alarms=None if alarms is None else tuple(sorted(map(_alarm, alarms), key=lambda alarm: (alarm.node, alarm.kind))),
         partitions=tuple(tuple(map(str, part)) for part in _islands(told.get("partitions", []))),
-        listeners=tuple(_listener(row) for row in told.get("listeners", [])),
+        listeners=_sorted(_listener(row) for row in told.get("listeners", [])),
         loopback_users=tuple(map(str, told["loopback_users"])) if "loopback_users" in told else None,
         queues=_sorted(_queue(proplist(row)) for rows in told["queues"] for row in rows) if "queues" in told else None,
         connections=_sorted(_connection(proplist(row)) for row in told["connections"] if row) if "connections" in told else None,

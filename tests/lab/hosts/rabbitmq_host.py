@@ -20,14 +20,17 @@ from pathlib import Path
 from typing import Any
 
 from lab.hosts.host import Host
-from lab.hosts.rabbitmq_sites import CONFIG, PLUGINS, UNIT
+from lab.hosts.rabbitmq_sites import PLUGINS, UNIT
 
 CLIENT = Path(__file__).resolve().parents[1] / "rabbitmq/client.py"
 PLACE = "/usr/local/lib/fieldops-lab/rabbitmq_client.py"
 QUEUES = ("slaves", "slave_status", "jobs", "job_status")
-CONF = "/etc/rabbitmq/rabbitmq.conf"
 PREFIX = "lab-amqp-"
-WATERMARK, DISK_LIMIT = "0.4", "50000000"
+MEND = (
+    "rabbit:start(), vm_memory_monitor:set_vm_memory_high_watermark(0.4), rabbit_disk_monitor:set_disk_free_limit(50000000),"
+    ' rabbit_auth_backend_internal:change_password(<<"guest">>, <<"guest">>, <<"lab">>), application:set_env(rabbit, loopback_users, []),'
+    " rabbit_alarm:get_alarms()."
+)
 OUT_OF_THE_WAY = "/usr/sbin/rabbitmqctl.away"
 
 
@@ -147,7 +150,6 @@ class RabbitHost:
     def restart(self) -> None:
         """The broker is restarted: connections are cut, and messages that were not persistent are gone."""
         self.host.run(["systemctl", "restart", UNIT], timeout=240)
-        self._started()
 
     def management(self, on: bool) -> None:
         """The management plugin, while the node runs."""
@@ -165,27 +167,16 @@ class RabbitHost:
         """There is no rabbitmqctl."""
         self.host.run(["sh", "-c", f"test -e {OUT_OF_THE_WAY} || mv /usr/sbin/rabbitmqctl {OUT_OF_THE_WAY}"])
 
-    def _started(self) -> None:
-        self.host.wait_for(lambda: self.host.active(UNIT), "the broker is active", 120)
-        self.ctl("await_startup")
-
     # -- and back ---------------------------------------------------------------------------------------------------------
 
     def mend(self) -> None:
         """No fault is left; the node runs as it was set up."""
         self.host.run(["sh", "-c", f"test ! -e {OUT_OF_THE_WAY} || mv {OUT_OF_THE_WAY} /usr/sbin/rabbitmqctl"])
         self.host.run(["systemctl", "kill", "--kill-whom=main", "--signal=CONT", UNIT], check=False)
-        self.host.put(CONFIG.encode(), CONF)
-        if self.host.read("/etc/rabbitmq/enabled_plugins").decode().strip() != PLUGINS.strip():
-            self.management(True)
         self.host.run(["systemctl", "start", UNIT], timeout=180)
-        self._started()
-        self.ctl("start_app")
-        self.ctl("set_vm_memory_high_watermark", WATERMARK)
-        self.ctl("set_disk_free_limit", DISK_LIMIT)
-        self.guest_password("guest")
-        self.guest_only_from_here(so=False)
-        self.host.wait_for(lambda: self.eval("rabbit_alarm:get_alarms().") == "[]", "no alarm is left", 60)
+        if self.host.read("/etc/rabbitmq/enabled_plugins").decode().strip() != PLUGINS.strip():
+            self.management(on=True)
+        self.host.wait_for(lambda: self.eval(MEND) == "[]", "no alarm is left", 60)
 
     def clear(self) -> None:
         """No clients, no queues; the exchange goes too."""

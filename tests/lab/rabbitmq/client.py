@@ -69,7 +69,8 @@ def daemon(connection: Any, wish: dict[str, Any]) -> None:
     while True:
         with contextlib.suppress(Exception):
             for queue in polled:
-                channel.basic_get(queue, auto_ack=True)
+                while channel.basic_get(queue, auto_ack=True)[0] is not None:
+                    pass
             if "publish" in wish:
                 channel.basic_publish("", wish["publish"], b"status")
             connection.process_data_events(0)
