@@ -17,7 +17,7 @@ description:
   - A configuration is forced in two cases only. One is that corrected host in a set of one member. The other is a set of which a majority is gone for good,
     and then every member that may be dropped has to be named in O(accept_data_loss).
   - Members are dropped only if no member is PRIMARY, those that are dropped cannot be reached by the server nor from the node, no majority can be reached,
-    this server has the newest data of all that are left, and one that may become PRIMARY is left. If another one has newer data, the module names it.
+    and this server has the newest data of all that are left and may become PRIMARY. If another one has newer data, the module names it.
   - A configuration is always the one that the server has, with nothing changed in it but what the plan says. It is kept in the journal before.
   - The repair is judged by a write. A document is written at the primary, acknowledged by a majority, and taken away again.
   - A set that has a primary is not touched. Nothing is compared by the version of its configuration, which a force lets jump at random.

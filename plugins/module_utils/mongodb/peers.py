@@ -109,16 +109,36 @@ def newest_term(mongo: Mongo) -> Optional[int]:
     return int(last["t"]) if isinstance(last.get("t"), int) else None
 
 
+def former_hosts(mongo: Mongo) -> Set[str]:
+    """What a server has called itself at each of its starts, as far back as it knows; nothing where this user may not know."""
+    found: Set[str] = set()
+    try:
+        for start in mongo.find("local", "startup_log", projection={"hostname": 1, "cmdLine.net": 1}):
+            net = (start.get("cmdLine") or {}).get("net") or {}
+            names = [str(start.get("hostname") or ""), "localhost", *str(net.get("bindIp") or "").split(",")]
+            found.update("%s:%d" % (name.strip().lower(), int(net.get("port") or DEFAULT_PORT)) for name in names)
+    except MongoError as exc:
+        if exc.code is None:
+            raise
+    return found
+
+
 def doubt(mongo: Mongo, seen: Observation, peers: Sequence[Peer]) -> str:
     """Why a server that is not the one member of its configuration may not have the newest data."""
-    term, newest = seen.config.get("term"), newest_term(mongo)
-    if isinstance(term, int) and newest is not None and newest < term:
+    term, newest = seen.config.get("term", -1), newest_term(mongo)
+    if newest is not None and newest < term:
         return "the configuration is of election %d, and the newest data here are of election %d: another server was PRIMARY since" % (term, newest)
+    former = former_hosts(mongo)
     for peer in peers:
         if peer.listening and peer.condition not in _OUTSIDE:
             return "something listens at %s, and cannot be asked what it is (%s)" % (peer.host, peer.why or peer.condition)
-        if leads_elsewhere(split(peer.host)[0], mongo.host):
+        name, port = split(peer.host)
+        if "%s:%d" % (name.lower(), port) in former:
+            continue
+        if leads_elsewhere(name, mongo.host):
             return "%s is another machine, and may have been the one that was written to last" % peer.host
+        if term == -1:
+            return "the configuration is of no election, and nothing tells that this server ever was %s: it may have been dropped from its set" % peer.host
     return ""
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from ..connect.mongo import Mongo, MongoError
 from ..procedure.envelope import Change, Image, Outcome
@@ -22,6 +22,10 @@ from .repair_plan import MEMBER, NODE, SET
 
 ALREADY_INITIALIZED, NOT_YET_INITIALIZED, NOT_SECONDARY, NOT_IN_MAINTENANCE = 23, 94, 95, 96
 MOST_TIMES = 1000
+WITH_TERM = 9
+"""Wire version of 4.4, the first whose configurations have a term."""
+ELECTION = 10.0
+"""Seconds to try to be elected; after that the members do it among themselves."""
 COLLECTION = "writes"
 SYSTEM = ("admin", "config", "local")
 _EVERYWHERE = ("2.", "3.0.", "3.2.", "3.4.")
@@ -116,6 +120,7 @@ def correct_host(mongo: Mongo, change: Change) -> Outcome:
         return Outcome(False, "the configuration was changed since it was looked at: left alone")
     config["members"][0]["host"] = (change.after or {})["hosts"][0]
     mongo.command("replSetReconfig", config, force=True)
+    _stand(mongo)
     return Outcome(True)
 
 
@@ -135,7 +140,29 @@ def drop(mongo: Mongo, changes: Sequence[Change], hosts: Sequence[str]) -> List[
         return [Outcome(False, reason) for _change in changes]
     config["members"] = [row for row in config["members"] if row["host"] not in lost]
     mongo.command("replSetReconfig", config, force=True)
+    _stand(mongo)
     return [Outcome(True) for _change in changes]
+
+
+def _stand(mongo: Mongo) -> None:
+    """Let this server be elected, which has the newest data, as soon as the others have heard of the configuration.
+
+    A forced configuration has no term. It gets one back from the primary, so that a member that comes back can see that there was an election without it.
+    """
+    for _again in pauses(ELECTION):
+        hello = mongo.command("isMaster")
+        if hello.get("ismaster"):
+            _renew_term(mongo, hello)
+            return
+        if hello.get("primary"):
+            return
+        _refusal(lambda: mongo.command("replSetStepUp"))
+
+
+def _renew_term(mongo: Mongo, hello: Mapping[str, Any]) -> None:
+    config = _config(mongo)
+    if hello.get("maxWireVersion", 0) >= WITH_TERM and config.get("term", -1) == -1:
+        _refusal(lambda: mongo.command("replSetReconfig", dict(config, version=config["version"] + 1)))
 
 
 def _config(mongo: Mongo) -> Dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Callable, Dict, List, Optional
 from ..procedure.errors import Refusal
 from . import restart_plan
 from .observation import Member
-from .repair_plan import DONE, Peer, RepairState, Wish, election_timeout, host_of, lost_members, name_of, set_is_known
+from .repair_plan import DONE, Peer, RepairState, Wish, copy_of, election_timeout, host_of, lost_members, name_of, set_is_known
 
 _HOST = "host: HOST:PORT, by which the server can reach itself; or the role clusterMonitor for the user, so that it can be asked."
 
@@ -72,7 +72,7 @@ def _removed(state: RepairState, wish: Wish) -> List[Refusal]:
     if not set_is_known(state, wish):
         reason = "whether it was started with the name of its data (%s) may not be known to this user." % state.stored_set
         return [Refusal("set_name_unknown", reason, "the role clusterMonitor for the user; or replica_set: %s, if you know that it was." % state.stored_set)]
-    copy = next((peer for peer in state.peers if peer.answered), None)
+    copy = copy_of(state)
     if copy is not None:
         reason = "%s, the one member of %s, is another server, and it is there (%s). Forced here, the set would be there twice." % (
             copy.host,
@@ -109,7 +109,7 @@ def _restart(state: RepairState, wish: Wish) -> List[Refusal]:
 
 
 def _no_majority(state: RepairState, wish: Wish) -> List[Refusal]:
-    checks = (_configuration, _not_secondary, _primary_somewhere, _in_touch, _majority_here, _just_now, _not_newest, _nobody_electable)
+    checks = (_configuration, _not_secondary, _primary_somewhere, _in_touch, _majority_here, _just_now, _not_newest, _not_electable)
     found = [refusal for refusal in (check(state) for check in checks) if refusal is not None]
     return found + _accepts_too_much(state, wish)
 
@@ -184,11 +184,12 @@ def _votes_only(state: RepairState, peer: Peer) -> bool:
     return any(row.host == peer.host and row.arbiter for row in state.members)
 
 
-def _nobody_electable(state: RepairState) -> Optional[Refusal]:
-    lost = {row.host for row in lost_members(state)}
-    if any(_electable(row) for row in state.members if row.host not in lost):
+def _not_electable(state: RepairState) -> Optional[Refusal]:
+    """An older one that is elected in its place would have it roll back what only it has."""
+    if any(_electable(row) for row in state.members if row.itself):
         return None
-    return Refusal("electable", "none of the members that are left may become PRIMARY (priority 0, no vote, or arbiter).", "bringing one back that may.")
+    reason = "this server, which has the newest data of those that are left, may not become PRIMARY (priority 0, no vote, or arbiter)."
+    return Refusal("electable", reason, "bringing back enough members for a majority; then it needs no force.")
 
 
 def _electable(row: Member) -> bool:

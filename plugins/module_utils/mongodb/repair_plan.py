@@ -118,12 +118,17 @@ def what_others_have(state: RepairState, name: str) -> str:
 
 def _correct_host(state: RepairState, wish: Wish) -> List[Change]:
     rows, host = state.members, host_of(state, wish)
-    if len(rows) != 1 or not host or rows[0].host == host or not set_is_known(state, wish):
+    if len(rows) != 1 or not host or rows[0].host == host or not set_is_known(state, wish) or copy_of(state):
         return []
     reason = "the only member is configured as %s, which is not this server any more; it is %s" % (rows[0].host, host)
     loss = what_others_have(state, state.stored_set) if state.doubt else ""
     images: List[Image] = [{"hosts": [rows[0].host]}, {"hosts": [host]}]
     return [Change("correct_host", SET + state.stored_set, images[0], images[1], reason, reversible=False, data_loss=loss)]
+
+
+def copy_of(state: RepairState) -> Optional[Peer]:
+    """Another server that is the one member of the set, and is there. The server itself would have no state to tell, asked by that name."""
+    return next((peer for peer in state.peers if peer.answered), None)
 
 
 def set_is_known(state: RepairState, wish: Wish) -> bool:
