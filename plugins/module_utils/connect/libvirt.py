@@ -93,7 +93,7 @@ class Libvirt:
         """All of them, by name. One that goes away meanwhile is left out."""
 
         def asked(connection: Any) -> List[Dict[str, Any]]:
-            found = (self._maybe(lambda domain=domain: _domain(domain)) for domain in connection.listAllDomains(0))
+            found = (self._maybe(_domain, domain) for domain in connection.listAllDomains(0))
             return sorted((each for each in found if each is not None), key=lambda each: str(each["name"]))
 
         return self.ask("list its domains", asked)
@@ -102,7 +102,7 @@ class Libvirt:
         """All of them, by name, with their XML and their leases."""
 
         def asked(connection: Any) -> List[Dict[str, Any]]:
-            found = (self._maybe(lambda network=network: _network(network)) for network in connection.listAllNetworks(0))
+            found = (self._maybe(_network, network) for network in connection.listAllNetworks(0))
             return sorted((each for each in found if each is not None), key=lambda each: str(each["name"]))
 
         return self.ask("list its networks", asked)
@@ -117,16 +117,12 @@ class Libvirt:
         def asked(connection: Any) -> Dict[str, List[Dict[str, str]]]:
             found = {}
             for uuid in uuids:
-                answer = self._maybe(lambda uuid=uuid: _interfaces(connection.lookupByUUIDString(uuid), source, self.timeout), any_code=True)
+                answer = self._maybe(_interfaces, connection, uuid, source, self.timeout, any_code=True)
                 if answer is not None:
                     found[uuid] = _flat(answer)
             return found
 
         return self.ask("tell addresses of its domains", asked, self.timeout * max(1, len(uuids)) if agent else None)
-
-    def domain(self, uuid: str) -> Optional[Dict[str, Any]]:
-        """One domain; None when there is none."""
-        return self.ask("look at domain %s" % uuid, lambda connection: self._maybe(lambda: _domain(connection.lookupByUUIDString(uuid))))
 
     def network(self, name: str) -> Optional[Dict[str, Any]]:
         """One network by its name; None when there is none."""
@@ -211,10 +207,10 @@ class Libvirt:
         return LibvirtError("libvirt at %s refused to %s: %s (code %s)" % (self.uri, what, said, code), code)
 
     @staticmethod
-    def _maybe(ask: Callable[[], Optional[T]], any_code: bool = False) -> Optional[T]:
+    def _maybe(ask: Callable[..., Optional[T]], *arguments: Any, any_code: bool = False) -> Optional[T]:
         """An answer, or None where libvirt says that there is no such thing, or that it does not run."""
         try:
-            return ask()
+            return ask(*arguments)
         except _library().libvirtError as exc:
             if any_code or exc.get_error_code() in (_NO_DOMAIN, _NO_NETWORK, _INVALID):
                 return None
@@ -291,7 +287,8 @@ def _lease(lease: Mapping[str, Any]) -> Dict[str, Any]:
     return {"mac": str(lease.get("mac") or "").lower(), "address": lease.get("ipaddr"), "name": lease.get("hostname"), "expires": lease.get("expirytime")}
 
 
-def _interfaces(domain: Any, source: int, timeout: float) -> Mapping[str, Any]:
+def _interfaces(connection: Any, uuid: str, source: int, timeout: float) -> Mapping[str, Any]:
+    domain = connection.lookupByUUIDString(uuid)
     if source == _FROM_AGENT:
         domain.agentSetResponseTimeout(max(1, int(timeout)), 0)
     answer: Mapping[str, Any] = domain.interfaceAddresses(source, 0)
