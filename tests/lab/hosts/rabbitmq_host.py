@@ -20,16 +20,17 @@ from pathlib import Path
 from typing import Any
 
 from lab.hosts.host import Host
-from lab.hosts.rabbitmq_sites import PLUGINS, UNIT
+from lab.hosts.rabbitmq_sites import UNIT
 
 CLIENT = Path(__file__).resolve().parents[1] / "rabbitmq/client.py"
 PLACE = "/usr/local/lib/fieldops-lab/rabbitmq_client.py"
 QUEUES = ("slaves", "slave_status", "jobs", "job_status")
 PREFIX = "lab-amqp-"
 MEND = (
-    "rabbit:start(), vm_memory_monitor:set_vm_memory_high_watermark(0.4), rabbit_disk_monitor:set_disk_free_limit(50000000),"
-    ' rabbit_auth_backend_internal:change_password(<<"guest">>, <<"guest">>, <<"lab">>), application:set_env(rabbit, loopback_users, []),'
-    " rabbit_alarm:get_alarms()."
+    "rabbit:start(), application:start(rabbitmq_management),"
+    " vm_memory_monitor:set_vm_memory_high_watermark(0.4), rabbit_disk_monitor:set_disk_free_limit(50000000),"
+    ' rabbit_auth_backend_internal:change_password(<<"guest">>, <<"guest">>, <<"lab">>),'
+    " application:set_env(rabbit, loopback_users, []), rabbit_alarm:get_alarms()."
 )
 OUT_OF_THE_WAY = "/usr/sbin/rabbitmqctl.away"
 
@@ -151,9 +152,9 @@ class RabbitHost:
         """The broker is restarted: connections are cut, and messages that were not persistent are gone."""
         self.host.run(["systemctl", "restart", UNIT], timeout=240)
 
-    def management(self, on: bool) -> None:
-        """The management plugin, while the node runs."""
-        self.host.run(["rabbitmq-plugins", "enable" if on else "disable", "--quiet", "rabbitmq_management"])
+    def management_off(self) -> None:
+        """The management plugin does not run on the node."""
+        self.eval("application:stop(rabbitmq_management).")
 
     def guest_only_from_here(self, so: bool = True) -> None:
         """As RabbitMQ is since 3.3: guest may not come from another host, nor by another address of this one."""
@@ -174,8 +175,6 @@ class RabbitHost:
         self.host.run(["sh", "-c", f"test ! -e {OUT_OF_THE_WAY} || mv {OUT_OF_THE_WAY} /usr/sbin/rabbitmqctl"])
         self.host.run(["systemctl", "kill", "--kill-whom=main", "--signal=CONT", UNIT], check=False)
         self.host.run(["systemctl", "start", UNIT], timeout=180)
-        if self.host.read("/etc/rabbitmq/enabled_plugins").decode().strip() != PLUGINS.strip():
-            self.management(on=True)
         self.host.wait_for(lambda: self.eval(MEND) == "[]", "no alarm is left", 60)
 
     def clear(self) -> None:
