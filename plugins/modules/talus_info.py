@@ -103,7 +103,8 @@ options:
     default: 3.0
   wait:
     description:
-      - Look again for up to this many seconds, an hour at most, until RV(healthy) is true. What was seen last is returned either way.
+      - Look again for up to this many seconds, an hour at most, until RV(healthy) is true and the daemons have their connections, those that are
+        younger than O(settle) as well. What was seen last is returned either way.
     type: float
     default: 0.0
 notes:

@@ -28,6 +28,7 @@ from .records import Database, Records, read_database, read_records
 from .restart import restarts, with_dependants
 from .state import MASTER, PARTS, SLAVE, Limits, Ports, TalusState, facts
 from .verdict import diagnose, healthy
+from .verdict_daemons import in_touch
 
 T = TypeVar("T")
 LONGEST_WAIT = 3600.0
@@ -67,12 +68,12 @@ class TalusInfo(Check[TalusState]):
             self.mongo.close()
 
     def observe(self) -> TalusState:
-        """Once, or again and again until nothing is critical, or time is up."""
+        """Once, or again and again until nothing is critical and the daemons are in touch, or time is up."""
         deadline, pause = time.monotonic() + self.wait, _PAUSE
         while True:
             state = self._look()
             left = deadline - time.monotonic()
-            if left <= 0 or healthy(diagnose(state, self.limits)):
+            if left <= 0 or (healthy(diagnose(state, self.limits)) and in_touch(state)):
                 return state
             time.sleep(min(pause, left))
             pause = min(2 * pause, _LONGEST_PAUSE)

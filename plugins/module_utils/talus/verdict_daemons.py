@@ -141,6 +141,12 @@ def _one(state: TalusState, daemon: Daemon, unit: Optional[Unit], limits: Limits
             yield _said(word, "critical", daemon.kind, subject, text, seen, _cure(daemon.kind, _broken(state, component)))
 
 
+def in_touch(state: TalusState) -> bool:
+    """Whether each daemon that is seen has what it needs, however young it is. One that is younger than ``settle`` is not blamed for it yet."""
+    seen = [daemon for daemon in (state.daemons.found if state.daemons else ()) if daemon.connections is not None]
+    return all(not _not_connected(state, daemon, component) for daemon in seen for component in _NEEDS[daemon.kind])
+
+
 def _not_connected(state: TalusState, daemon: Daemon, component: str) -> str:
     """Why it is not in touch with the broker or the database; empty where it is."""
     ports, name = state.port_of(component), _CALLED[component]

@@ -19,6 +19,7 @@ from ansible_collections.fieldops.runbooks.plugins.module_utils.talus.init impor
 from ansible_collections.fieldops.runbooks.plugins.module_utils.talus.records import Database, Image, Job, Records, Slave
 from ansible_collections.fieldops.runbooks.plugins.module_utils.talus.state import Limits, TalusState, facts, spelling
 from ansible_collections.fieldops.runbooks.plugins.module_utils.talus.verdict import diagnose, healthy
+from ansible_collections.fieldops.runbooks.plugins.module_utils.talus.verdict_daemons import in_touch
 
 NOW = 1769904000.0
 ID, OTHER = "5633f1c7a3e4b1d2c3f4a5b6", "5633f1c7a3e4b1d2c3f4a5b7"
@@ -173,6 +174,13 @@ def test_whether_a_master_consumes(connections: Any, wanted: dict[str, str]) -> 
     assert codes(daemons(daemon(connections=connections))) == wanted
     if connections is not None:
         assert codes(daemons(daemon(age=5, connections=connections))) == {"ok": "ok"}, "one that is young may still be about to"
+
+
+def test_one_that_is_young_is_waited_for_all_the_same() -> None:
+    assert in_touch(daemons(daemon(age=1)))
+    assert not in_touch(daemons(daemon(age=1, connections=())))
+    assert not in_touch(daemons(daemon(age=1, connections=(AMQP,))))
+    assert in_touch(replace(SLAVE, daemons=Daemons((daemon("slave", age=1, connections=(AMQP,)),))))
 
 
 def test_whether_a_slave_consumes() -> None:
