@@ -225,7 +225,8 @@ def restart(runner: Runner, limit: float) -> None:
         pause = min(pause * 1.5, 1.0)
     while manager.read([runner.unit])[0].active == "deactivating" and time.monotonic() < deadline:
         time.sleep(0.1)
-    manager.forgive(runner.unit)
+    if manager.read([runner.unit])[0].active == "failed":
+        manager.forgive(runner.unit)
     manager.start(runner.unit, limit)
 
 
