@@ -122,7 +122,9 @@ def _truth(value: Any) -> Optional[bool]:
 
 
 def _text(value: Any) -> str:
-    """Where there is none, versions say none, undefined, or an empty list or text."""
+    """Where there is none, versions say none, undefined, or an empty list or text; of ``{syncing, Count}`` it is the word."""
+    if isinstance(value, tuple) and value:
+        return str(value[0])
     return "" if isinstance(value, list) or value in ("undefined", "none", "unknown", "nouser") else str(value)
 
 
