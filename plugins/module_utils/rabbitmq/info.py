@@ -37,6 +37,8 @@ class BrokerInfo(Check[Look]):
 
     def __init__(self, params: Mapping[str, Any]) -> None:
         self.params = params
+        if any(sign in (params["management_url"] or "") for sign in "@?#"):  # not shown: a password may be in it
+            raise RabbitMQError("management_url must be http(s)://host:port alone; user and password are management_user and management_password")
         self.timeout = _between("timeout", params["timeout"], 1, 600)
         self.wait = _between("wait", params["wait"], 0, LONGEST_WAIT)
         self.wanted = Wanted(
