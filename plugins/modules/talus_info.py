@@ -103,8 +103,9 @@ options:
     default: 3.0
   wait:
     description:
-      - Look again for up to this many seconds, an hour at most, until RV(healthy) is true and the daemons have their connections, those that are
-        younger than O(settle) as well. What was seen last is returned either way.
+      - Look again for up to this many seconds, an hour at most, until nothing that was looked at calls for a restart and the daemons have their
+        connections, those that are younger than O(settle) as well. What was seen last is returned either way.
+      - What no restart mends, such as a slave of another host that is silent, is not waited for.
     type: float
     default: 0.0
 notes:
@@ -363,7 +364,7 @@ findings:
       type: dict
       sample:
         playbook: fieldops.runbooks.talus_daemon_restart
-        vars: {"talus_daemons": ["master"]}
+        vars: {"talus_daemons": ["master"], "talus_repair": true}
         text: restart the master, and see that it consumes
     runbook:
       description: File and heading of the runbook.

@@ -24,12 +24,13 @@ from lab.keeper import keeper
 MARK = "LAB_TALUS"
 DAEMON = """
 import os, socket, sys, time
+delay = float(os.environ.get("LAB_DELAY", "0"))
+if delay:
+    print("up", flush=True)
+    time.sleep(delay)
 held = [socket.create_connection(place.rsplit(":", 1)) for place in os.environ.get("LAB_CONNECT", "").split()]
-for each in held:
-    each.sendall(b"AMQP\\0\\0\\x09\\x01" if os.environ.get("LAB_GREET") else b"")
-life = float(os.environ.get("LAB_LIFE", "1000"))
 print("up", flush=True)
-time.sleep(life)
+time.sleep(float(os.environ.get("LAB_LIFE", "1000")))
 """
 IMAGES = {"underscore": "talus_{}", "hyphen": "talus/talus-{}", "image": "registry.example.org/talus/talus-{}:lab"}
 NAMES = {"underscore": "talus_{}", "hyphen": "talus-{}", "image": "lab_{}_1"}

@@ -99,7 +99,8 @@ def test_a_master_that_works_under_every_spelling(host: Host, look: Any, mongod:
     host.box(str(IMAGE))
     result = look()
     assert codes(result) == {"ok"}, result["findings"]
-    assert (result["healthy"], result["missing"], result["changed"]) == (True, {}, False)
+    assert (result["healthy"], result["missing"], result["changed"], result["restart"]) == (True, {}, False, [])
+    assert look(components=["amqp"])["restart"] == ["amqp", "master", "slave"]
     assert (result["roles"], result["spelling"]) == (["master"], "underscore" if spelling == "underscore" else "hyphen")
     assert {name: result["containers"][name]["name"] for name in addresses} == {name: host.name(name, spelling) for name in addresses}
     assert {name: list(result["containers"][name]["networks"].values()) for name in addresses} == {name: [each] for name, each in addresses.items()}
@@ -158,8 +159,10 @@ def test_up_is_not_healthy(host: Host, look: Any, mongod: Mongod) -> None:
     assert deaf[pid]["remedy"]["playbook"] == "fieldops.runbooks.talus_daemon_restart"
     assert "closed by the other end" in deaf[pid]["summary"]
     assert "daemon.deaf" not in codes(look(parts=["daemons"], settle=3600, watch=0))
+    assert result["restart"] == ["master", "slave"]
     host.broker.close()
     away = look(parts=["daemons"])
+    assert away["restart"] == ["amqp", "master", "slave"]
     assert {"amqp.unreachable", "daemon.deaf"} <= codes(away)
     assert finding(away, "amqp.unreachable")["remedy"]["playbook"] == "fieldops.runbooks.talus_amqp"
 
@@ -224,6 +227,21 @@ def test_vagrant_that_lost_its_master(host: Host, look: Any, tmp_path: Path) -> 
     host.process([sys.executable, "-c", script.read_text(encoding="utf-8"), "vagrant", "status"])
     found = finding(look(parts=["daemons"]), "daemon.orphan")
     assert (found["detail"]["pid"], found["severity"]) == (pid, "warning")
+
+
+@pytest.mark.step("T1", "T12")
+def test_it_waits_until_the_daemon_is_connected(host: Host, look: Any, mongod: Mongod, database: Any) -> None:
+    """A process is there at once; it counts when it has made its connections. Slaves that are silent meanwhile are not waited for."""
+    database.slave.update_one({}, {"$set": {"timestamps.modified": time.time() - 600}})
+    parts = ["daemons", "records"]
+    assert look(parts=parts, roles=["master"], watch=0)["restart"] == ["master"]
+    pid = host.daemon("master", host.amqp, f"127.0.0.1:{mongod.port}", LAB_DELAY="3")
+    began = time.monotonic()
+    result = look(parts=parts, settle=3600, watch=0, wait=300)
+    assert time.monotonic() - began < 200
+    assert [(each["pid"], each["connected"]) for each in result["daemons"]["master"]] == [(pid, {"amqp": True, "mongodb": True})]
+    assert (result["restart"], result["healthy"]) == ([], False)
+    assert "slave.silent" in codes(result)
 
 
 # -- containers -------------------------------------------------------------------------------------------------------------------

@@ -68,12 +68,12 @@ class TalusInfo(Check[TalusState]):
             self.mongo.close()
 
     def observe(self) -> TalusState:
-        """Once, or again and again until nothing is critical and the daemons are in touch, or time is up."""
+        """Once, or again and again until nothing calls for a restart and the daemons are in touch, or time is up."""
         deadline, pause = time.monotonic() + self.wait, _PAUSE
         while True:
             state = self._look()
             left = deadline - time.monotonic()
-            if left <= 0 or (healthy(diagnose(state, self.limits)) and in_touch(state)):
+            if left <= 0 or (not restarts(diagnose(state, self.limits)) and in_touch(state)):
                 return state
             time.sleep(min(pause, left))
             pause = min(2 * pause, _LONGEST_PAUSE)
@@ -156,7 +156,7 @@ class TalusInfo(Check[TalusState]):
         """Daemons that are young, or away, are looked at a little longer where the manager does not count what it starts again."""
         counted = {kind for kind in DAEMONS for unit in [state.init.unit(kind) if state.init else None] if unit and unit.service.restarts is not None}
         young = [kind for kind in state.roles if kind not in counted and all(daemon.age < self.limits.settle for daemon in daemons.of(kind))]
-        expected = [kind for kind in young if daemons.of(kind) or (state.init and state.init.unit(kind) and not daemons.hidden)]
+        expected = [kind for kind in young if daemons.of(kind) or (state.init and _is_on(state.init, kind) and not daemons.hidden)]
         return replace(daemons, restarted=tuple(replaced(daemons.found, expected, self.watch))) if expected and self.watch else daemons
 
     def _try(self, part: str, read: Callable[[], T]) -> Optional[T]:
@@ -175,6 +175,11 @@ def roles_of(init: Optional[Init], daemons: Optional[Daemons], containers: Optio
     found |= {daemon.kind for daemon in (daemons.found if daemons else ())}
     found |= {container.component for container in containers or () if container.kind == "service"}
     return tuple(role for role, parts in ((MASTER, {MASTER, *COMPONENTS}), (SLAVE, {SLAVE})) if found & parts)
+
+
+def _is_on(init: Init, kind: str) -> bool:
+    unit = init.unit(kind)
+    return unit is not None and unit.service.on
 
 
 def _within(option: str, value: float, least: float, most: float = float("inf")) -> float:

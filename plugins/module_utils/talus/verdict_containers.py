@@ -18,7 +18,7 @@ DEPENDS = {"web": ("db",), "master": ("db", "amqp"), "slave": ("amqp",)}
 """What must be up before it. The web server has nothing to do with the broker."""
 _PORT = {"db": "27017/tcp", "amqp": "5672/tcp", "web": "80/tcp"}
 _DATA = {"db": ("/talus/data", "/talus/data/mongodb", "/data/db"), "amqp": ("/talus/data", "/talus/data/rabbitmq", "/var/lib/rabbitmq")}
-_IN_ORDER = Remedy("restart the whole stack in order: db, amqp, web, master, and then every slave", RESTART)
+_IN_ORDER = Remedy("restart the whole stack in order: db, amqp, web, master, and then every slave", RESTART, {"talus_repair": True})
 
 
 def judge_containers(state: TalusState, limits: Limits) -> List[Finding]:
@@ -57,7 +57,9 @@ def _standing(state: TalusState, component: str, container: Optional[Container],
         yield _said("flapping", "critical", component, container.name, text, detail, remedy)
     if component == "db" and container.running and container.found_by == "name" and container.hostname != container.name:
         text = "the hostname of %s is %s: the replica set's configuration names the container, so that it cannot find itself in it"
-        remedy = Remedy("start it with --hostname %s, or correct the member's host" % container.name, "fieldops.runbooks.talus_replica_set")
+        remedy = Remedy(
+            "start it with --hostname %s, or correct the member's host" % container.name, "fieldops.runbooks.talus_replica_set", {"talus_repair": True}
+        )
         yield _said("hostname", "warning", component, container.name, text % (container.name, container.hostname), {"hostname": container.hostname}, remedy)
 
 
@@ -99,7 +101,7 @@ def _reachable(state: TalusState, container: Container) -> Iterator[Finding]:
             words(database.networks) or "none",
         )
         detail = {"web": dict(container.networks), "db": dict(database.networks)}
-        remedy = Remedy("start it on the network of %s, or with --link" % database.name, RESTART)
+        remedy = Remedy("start it on the network of %s, or with --link" % database.name)
         yield Finding("talus.link.none", "critical", container.name, text, detail, remedy, (FILE, "Docker"))
 
 
@@ -165,8 +167,8 @@ def _link(word: str, holder: str, component: str, text: str, held: List[Held], c
         "now": now,
         "held": [{"where": each.where, "name": each.name, "address": each.address} for each in held],
     }
-    playbook = "fieldops.runbooks.talus_daemon_restart" if holder in DAEMONS else RESTART
-    remedy = Remedy("restart %s, after %s" % (holder, component), playbook)
+    playbook, named = ("fieldops.runbooks.talus_daemon_restart", {"talus_daemons": [holder]}) if holder in DAEMONS else (RESTART, {})
+    remedy = Remedy("restart %s, after %s" % (holder, component), playbook, dict(named, talus_repair=True))
     return Finding("talus.link.%s" % word, "critical", "%s -> %s" % (holder, component), text, detail, remedy, (FILE, "Docker"))
 
 

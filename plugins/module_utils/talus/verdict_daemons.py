@@ -96,9 +96,9 @@ def _causes(state: TalusState, kind: str, daemons: List[Daemon]) -> Dict[str, st
 
 def _cure(kind: str, causes: Mapping[str, str]) -> Remedy:
     if "database" in causes:
-        return Remedy("give the database its primary back, then restart the %s" % kind, REPLICA_SET)
+        return Remedy("give the database its primary back, then restart the %s" % kind, REPLICA_SET, {"talus_repair": True})
     if "bridge" in causes:
-        return Remedy("start libvirt's talus-network, then the slave", "fieldops.runbooks.talus_libvirt")
+        return Remedy("start libvirt's talus-network, then the slave", "fieldops.runbooks.talus_libvirt", {"talus_repair": True})
     if "broker" in causes:
         return Remedy("see to the broker, then restart master and every slave", _AMQP)
     return _restart(kind)
@@ -186,7 +186,7 @@ def _vagrants(state: TalusState) -> Iterator[Finding]:
 
 
 def _restart(kind: str) -> Remedy:
-    return Remedy("restart the %s, and see that it consumes" % kind, RESTART, {"talus_daemons": [kind]})
+    return Remedy("restart the %s, and see that it consumes" % kind, RESTART, {"talus_daemons": [kind], "talus_repair": True})
 
 
 def _unit(unit: Optional[Unit]) -> Dict[str, Any]:

@@ -25,7 +25,7 @@ def judge_database(state: TalusState) -> List[Finding]:
         return []
     text = "nothing can be written at %s: %s" % (database.address, database.why_not())
     detail = {"address": database.address, "initiated": database.initiated, "replica_set": database.replica_set, "primary": database.primary}
-    remedy = Remedy("see which condition it is, and have it mended", REPLICA_SET)
+    remedy = Remedy("see which condition it is, and have it mended", REPLICA_SET, {"talus_repair": True})
     return [Finding("talus.database.no_primary", "critical", database.address, text, detail, remedy, (FILE, "MongoDB"))]
 
 
@@ -54,7 +54,7 @@ def _slaves(records: Records, limits: Limits) -> Iterator[Finding]:
         text %= (number(len(replaced), "document is left", "documents are left"), ", ".join(hosts[:5]))
         yield Finding("talus.slave.leftover", "info", "slaves", text, detail, None, _SLAVE)
     if not records.slaves:
-        remedy = Remedy("start the slaves", RESTART, {"talus_daemons": ["slave"]}, hosts="talus_slaves")
+        remedy = Remedy("start the slaves", RESTART, {"talus_daemons": ["slave"], "talus_repair": True}, hosts="talus_slaves")
         yield Finding("talus.slave.none", "warning", "slaves", "no slave has ever reported to this master: no job is worked on", {}, remedy, _SLAVE)
 
 
@@ -77,7 +77,7 @@ def _silent(records: Records, slave: Slave, every: bool, limits: Limits) -> Find
         "all_silent": every,
     }
     kind = "master" if every else "slave"
-    remedy = Remedy("restart the %s, and see that it consumes" % kind, RESTART, {"talus_daemons": [kind]}, hosts="talus_%ss" % kind)
+    remedy = Remedy("restart the %s, and see that it consumes" % kind, RESTART, {"talus_daemons": [kind], "talus_repair": True}, hosts="talus_%ss" % kind)
     return Finding("talus.slave.silent", "critical", "slave %s" % (slave.hostname or slave.id), text, detail, remedy, _SLAVE)
 
 
@@ -110,7 +110,7 @@ def _configuring(state: TalusState, records: Records, image: Image, started: Opt
     elif unserved:
         text += "; no master runs, and the next one will not look at it again"
     detail = {"id": image.id, "name": image.name, "age": age, "image_timeout": limits.image, "master_restarted": forgotten, "master_runs": not unserved}
-    remedy = Remedy("see whether its configuration VM (tmp..._default) still runs, then set it back", IMAGES)
+    remedy = Remedy("see whether its configuration VM (tmp..._default) still runs, then set its status back by hand", IMAGES)
     severity = "critical" if forgotten or unserved else "warning"
     return Finding("talus.image.stuck", severity, "image %s" % (image.name or image.id), text, detail, remedy, _VAGRANT)
 
@@ -141,5 +141,7 @@ def _jobs(state: TalusState, records: Records, limits: Limits) -> Iterator[Findi
             text = "%s %s and %s: %s" % (number(len(jobs), "job is", "jobs are"), status, why, names)
             detail = {"status": status, "number": len(jobs), "ids": [job.id for job in jobs[:_NAMED]], "live_slaves": len(alive)}
             where = "slave" if status == "running" else "master"
-            remedy = Remedy("restart the %s: at its start the master takes up jobs that were left so" % where, RESTART, {"talus_daemons": [where]})
+            remedy = Remedy(
+                "restart the %s: at its start the master takes up jobs that were left so" % where, RESTART, {"talus_daemons": [where], "talus_repair": True}
+            )
             yield Finding("talus.job.stuck", "critical" if status == "running" else "warning", "jobs %s" % status, text, detail, remedy, _MASTER)
