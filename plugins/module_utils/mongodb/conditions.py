@@ -9,7 +9,7 @@ A prompt that does not say PRIMARY has a dozen causes, each with a cure of its o
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Optional, Tuple
 
 from .observation import ANSWERED, NEW_STATE, STATES, TOO_STALE, Member, Observation, members, votes
 
@@ -208,9 +208,15 @@ def _unauthorized(seen: Observation) -> Verdict:
     because = "the login was refused" if login else "code %s" % (seen.status_code or seen.hello_code)
     if seen.hello_code != ANSWERED:
         return Verdict("unauthorized", {"login_refused": login}, because=because)
-    role = "PRIMARY" if seen.writable else "SECONDARY" if seen.hello.get("secondary") else "neither PRIMARY nor SECONDARY"
-    told = "yes" if seen.writable and seen.hello.get("setName") else "unknown" if seen.writable else "no"
+    role, told = _role(seen)
     return Verdict("unauthorized", {"login_refused": login, "says": role}, told, "unknown", "%s; it says that it is %s" % (because, role))
+
+
+def _role(seen: Observation) -> Tuple[str, str]:
+    """What hello says, which anybody may ask, and what that means for writes of those who may write."""
+    if seen.writable:
+        return ("PRIMARY", "yes") if seen.hello.get("setName") else ("in no set", "unsafe")
+    return "SECONDARY" if seen.hello.get("secondary") else "neither PRIMARY nor SECONDARY", "no"
 
 
 def _other_code(seen: Observation) -> Verdict:

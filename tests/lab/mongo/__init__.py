@@ -18,6 +18,6 @@ from __future__ import annotations
 
 from lab.mongo.binaries import NoBinaries
 from lab.mongo.cluster import IN_COPYING, IN_ROLLBACK, Cluster
-from lab.mongo.server import Mongod, ServerError, free_port, wait_for
+from lab.mongo.server import TEST_COMMANDS, Mongod, ServerError, free_port, wait_for
 
-__all__ = ["IN_COPYING", "IN_ROLLBACK", "Cluster", "Mongod", "NoBinaries", "ServerError", "free_port", "wait_for"]
+__all__ = ["IN_COPYING", "IN_ROLLBACK", "TEST_COMMANDS", "Cluster", "Mongod", "NoBinaries", "ServerError", "free_port", "wait_for"]

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,10 +13,11 @@ from typing import Any
 
 from pymongo.errors import PyMongoError
 
-from lab.mongo.server import Mongod, fail_point, wait_for
+from lab.mongo.server import Mongod, wait_for
 
 IN_ROLLBACK, IN_COPYING = "rollbackHangAfterTransitionToRollback", "initialSyncHangBeforeCopyingDatabases"
-SETTINGS = {"heartbeatIntervalMillis": 500, "heartbeatTimeoutSecs": 3, "electionTimeoutMillis": 3000}
+NOT_COPYING = "stopReplProducer"
+SETTINGS = {"heartbeatIntervalMillis": 500, "heartbeatTimeoutSecs": 5, "electionTimeoutMillis": 5000}
 """Quicker than the default (2 s, 10 s, 10 s), so that tests wait less."""
 
 
@@ -55,7 +57,14 @@ class Cluster:
         wait_for(lambda: all(member.state() in {1, 2, 7} for member in self.members), "all members have their data")
         if members is None:
             wait_for(self.members[0].is_primary, "the first member is PRIMARY")
+        self._settle()
         return self
+
+    def _settle(self) -> None:
+        """A member that dies before its first checkpoint would have to copy everything anew, and two of those cannot help each other."""
+        self.wait_primary().write(database="laboratory")
+        for member in self.members:
+            wait_for(functools.partial(member.command, "fsync"), f"{member.host} has a checkpoint")
 
     @property
     def alive(self) -> list[Mongod]:
@@ -100,25 +109,24 @@ class Cluster:
         return left
 
     def make_rollback(self, number: int = 0, document: dict[str, Any] | None = None) -> Mongod:
-        """Of three members, the PRIMARY takes a write that nobody else gets, dies, and has to take it back. It is kept in ROLLBACK; `let_go(IN_ROLLBACK)`."""
+        """The PRIMARY, one of three, takes a write that nobody else gets, dies, and has to take it back. It is kept in ROLLBACK until
+        `let_go(IN_ROLLBACK)`. The cluster must have the options `TEST_COMMANDS`."""
         loser, others = self.members[number], [member for n, member in enumerate(self.members) if n != number]
         for member in others:
-            member.kill()
+            member.halt_at(NOT_COPYING)
         loser.write(document or {"nobody": "else has this"}, majority=False)
         loser.kill()
         for member in others:
-            member.start()
+            member.let_go(NOT_COPYING)
         self.wait_primary().write()
-        loser.start(options=[*loser.options, *fail_point(IN_ROLLBACK)])
-        return loser.wait_state(9)
+        return loser.start_halting(IN_ROLLBACK).wait_state(9)
 
     def make_copying(self, number: int) -> Mongod:
         """A member whose data directory was emptied copies everything, and is kept in STARTUP2; `let_go(IN_COPYING)`."""
         member = self.members[number]
-        member.kill()
+        member.stop()
         shutil.rmtree(member.dbpath)
-        member.start(options=[*member.options, *fail_point(IN_COPYING)])
-        return member.wait_state(5)
+        return member.start_halting(IN_COPYING).wait_state(5)
 
     def make_too_stale(self, number: int = 1, documents: int = 300) -> Mongod:
         """A member that was away for longer than the oplog reaches back. Start the cluster with options ``--syncdelay 1`` and give that

@@ -25,6 +25,7 @@ PATIENCE = 120.0
 ADDRESS = "127.0.0.1"
 PORT_TAKEN = 48
 """Exit code of a mongod that cannot listen."""
+TEST_COMMANDS = ["--setParameter", "enableTestCommands=1"]
 T = TypeVar("T")
 
 
@@ -296,19 +297,24 @@ class Mongod:
         self.stop()
         return self.start(port=free_port())
 
-    def let_go(self, name: str) -> Mongod:
-        """Go on after a `fail_point`."""
-        self.command("configureFailPoint", name, mode="off")
+    def start_halting(self, fail_point: str) -> Mongod:
+        """Start it so that it stops at one point of its own code and waits there until `let_go`."""
+        tests = [] if "enableTestCommands=1" in self.options else TEST_COMMANDS
+        return self.start(options=[*self.options, *tests, "--setParameter", f'failpoint.{fail_point}={{"mode": "alwaysOn"}}'])
+
+    def halt_at(self, fail_point: str) -> Mongod:
+        """The same while it runs, until it is there. It must have been started with `TEST_COMMANDS`."""
+        count = self.command("configureFailPoint", fail_point, mode="alwaysOn")["count"]
+        self.command("waitForFailPoint", fail_point, timesEntered=count + 1, maxTimeMS=int(PATIENCE * 1000))
+        return self
+
+    def let_go(self, fail_point: str) -> Mongod:
+        self.command("configureFailPoint", fail_point, mode="off")
         return self
 
     def add_user(self, name: str, password: str, roles: Sequence[Any]) -> None:
         """With `key`, the first user is made through the localhost exception, and should be root."""
         self.command("createUser", name, pwd=password, roles=list(roles))
-
-
-def fail_point(name: str) -> list[str]:
-    """Options with which a mongod stops at one point of its own code and waits there."""
-    return ["--setParameter", "enableTestCommands=1", "--setParameter", f'failpoint.{name}={{"mode": "alwaysOn"}}']
 
 
 def free_port() -> int:

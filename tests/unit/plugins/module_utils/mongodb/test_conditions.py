@@ -68,7 +68,7 @@ def answered(hello: dict[str, Any], seen: dict[str, Any], **more: Any) -> Observ
         (Observation("a:1", hello_code=334), "unauthorized", "unknown"),
         (refused(13, PRIMARY_HELLO, config_code=13, command_line_code=13), "unauthorized", "yes"),
         (refused(13, SECONDARY_HELLO), "unauthorized", "no"),
-        (refused(13, ALONE_HELLO), "unauthorized", "unknown"),
+        (refused(13, ALONE_HELLO), "unauthorized", "unsafe"),
         (refused(76, ALONE_HELLO, stored_code=0), "standalone", "unsafe"),
         (refused(76, ALONE_HELLO, stored_code=13), "standalone", "unsafe"),
         (refused(76, ALONE_HELLO, stored=config(), stored_code=0), "standalone_on_replica_data", "unsafe"),
