@@ -199,18 +199,34 @@ from ..module_utils.jobrunner.image import STORES as IMAGE_STORES
 from ..module_utils.jobrunner.output_undo import STORES as OUTPUT_STORES
 from ..module_utils.jobrunner.setting_run import STORES as SETTING_STORES
 from ..module_utils.jobrunner.undo import STORES as JOB_STORES
+from ..module_utils.mongodb.errors import MongodbError
+from ..module_utils.mongodb.undo import STORES as MONGODB_STORES
 from ..module_utils.node.restart_undo import STORES as RESTART_STORES
 from ..module_utils.procedure.argspec import GUARDS, ArgumentSpec
 from ..module_utils.procedure.module import run_fix
 from ..module_utils.procedure.undo import undo_factory
+from ..module_utils.talus.errors import TalusError
+from ..module_utils.talus.undo import STORES as TALUS_STORES
 
 OPTIONS = ArgumentSpec({"undo_id": {"type": "str", "required": True}, "changes": {"type": "list", "elements": "int", "default": []}})
-STORES = dict(FITS_STORES, **RESTART_STORES, **OUTPUT_STORES, **IMAGE_STORES, **DEBUG_STORES, **SETTING_STORES, **DEPLOY_STORES, **JOB_STORES)
+STORES = {
+    **FITS_STORES,
+    **RESTART_STORES,
+    **OUTPUT_STORES,
+    **IMAGE_STORES,
+    **DEBUG_STORES,
+    **SETTING_STORES,
+    **DEPLOY_STORES,
+    **JOB_STORES,
+    **MONGODB_STORES,
+    **TALUS_STORES,
+}
+ERRORS = (PostgresError, FitsError, ServiceError, JobRunnerError, SqliteError, DockerError, MongodbError, TalusError)
 
 
 def main() -> None:
     module = AnsibleModule(supports_check_mode=True, **OPTIONS.merge(ArgumentSpec(dict(POSTGRES_OPTIONS)), GUARDS).to_kwargs())
-    run_fix(module, undo_factory(STORES), (PostgresError, FitsError, ServiceError, JobRunnerError, SqliteError, DockerError))
+    run_fix(module, undo_factory(STORES), ERRORS)
 
 
 if __name__ == "__main__":

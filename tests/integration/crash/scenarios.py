@@ -366,7 +366,9 @@ from crash.jobs import (  # noqa: E402
     Retried,
 )
 from crash.level4 import RemoveOutput, RemoveOutputElsewhere  # noqa: E402  it builds on what is above
+from crash.mongodb import SCENARIOS as MONGODB  # noqa: E402
 from crash.setting import AddSecretSetting, RemoveSetting, ReplaceSetting  # noqa: E402
+from crash.talus import SCENARIOS as TALUS  # noqa: E402
 
 SCENARIOS: dict[str, Sequence[type[Scenario]]] = {
     "fits_enqueue": (Enqueue,),
@@ -383,4 +385,6 @@ SCENARIOS: dict[str, Sequence[type[Scenario]]] = {
     "jobrunner_setting": (ReplaceSetting, AddSecretSetting, RemoveSetting),
     "runbook_undo": (UndoneReset,),
     "service_restart": (StartServices, StopServices),
+    **MONGODB,
+    **TALUS,
 }
