@@ -220,11 +220,6 @@ OPTIONS = ArgumentSpec(
         "max_bytes": {"type": "int", "default": 1048576},
         "hide": {"type": "list", "elements": "str", "default": HIDE},
     },
-    required_if=[
-        ("what", "documents", ("database", "collection")),
-        ("what", "count", ("database", "collection")),
-        ("what", "collections", ("database",)),
-    ],
 )
 
 

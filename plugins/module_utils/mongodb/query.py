@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ..connect.mongo import DRIVER, Mongo, MongoError, plain
 from ..procedure.check import Check
@@ -19,6 +19,12 @@ MOST_DOCUMENTS = 10_000
 MOST_BYTES = 64 * 1024 * 1024
 RUNBOOK = ("talus.rst", "MongoDB")
 _BATCH = 100
+_NEEDS: Dict[str, Tuple[str, ...]] = {
+    "documents": ("database", "collection"),
+    "count": ("database", "collection"),
+    "collections": ("database",),
+    "databases": (),
+}
 _NOT_READABLE, _TIME_IS_UP = 13436, 50
 
 
@@ -49,6 +55,9 @@ class Query(Check[Answer]):
         if not 0 < self.max_time <= params["timeout"]:
             raise MongodbError("max_time must be more than 0 and at most timeout (%g s), not %s" % (params["timeout"], self.max_time))
         self.hide = Hider(params["hide"])
+        for name in _NEEDS[self.what]:
+            if params[name] is None:  # which may have been said, in so many words
+                raise MongodbError("what=%s needs %s" % (self.what, name))
         self.database = check_database(params["database"]) if params["database"] is not None else ""
         self.collection = check_collection(params["collection"]) if params["collection"] is not None else ""
         self.filter = values_of(check_filter(params["filter"]))
