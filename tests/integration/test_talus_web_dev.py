@@ -12,8 +12,6 @@ from typing import Any
 
 import pytest
 from ansible_collections.fieldops.runbooks.plugins.module_utils.talus import web_dev_state
-from ansible_collections.fieldops.runbooks.plugins.module_utils.talus.undo import STORES
-from ansible_collections.fieldops.runbooks.plugins.modules import runbook_undo
 from docker import APIClient
 from lab.engine import Engine
 from lab.mongo import free_port
@@ -55,9 +53,7 @@ class Developer:
 
 
 @pytest.fixture
-def host(tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
-    for name, store in STORES.items():
-        monkeypatch.setitem(runbook_undo.STORES, name, store)
+def host(tmp_path: Path, engine: Engine) -> Iterator[Host]:
     made = Host(tmp_path / "host", engine)
     yield made
     made.close()

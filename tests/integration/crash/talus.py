@@ -9,9 +9,7 @@ from typing import Any
 
 from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.docker import Docker
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.envelope import Change
-from ansible_collections.fieldops.runbooks.plugins.module_utils.talus.undo import STORES
 from ansible_collections.fieldops.runbooks.plugins.module_utils.talus.web_dev_state import configuration, shape
-from ansible_collections.fieldops.runbooks.plugins.modules import runbook_undo
 from crash.scenarios import Effect, Lab, Scenario
 from docker import APIClient
 from lab.mongo import free_port
@@ -36,8 +34,6 @@ class StartWebDev(Scenario):
 
     def __init__(self, lab: Lab, journal_dir: str) -> None:
         super().__init__(lab, journal_dir)
-        for name, store in STORES.items():
-            lab.patch.setitem(runbook_undo.STORES, name, store)
         self.host = Host(lab.path / "talus", lab.fixture("engine"))
         lab.finish(self.host.close)
         self.app = self.host.path / "app"
