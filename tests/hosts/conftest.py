@@ -12,6 +12,7 @@ import pytest
 from lab.hosts import Host, Lab
 from lab.hosts.backend_host import BackendHost
 from lab.hosts.fits_host import FitsHost
+from lab.hosts.talus_host import TalusHost
 from operating import Operator
 
 Server = TypeVar("Server", FitsHost, BackendHost)
@@ -67,6 +68,15 @@ def fits(request: pytest.FixtureRequest, host: Callable[..., Host]) -> Iterator[
 
 
 def _lent(server: Server) -> Iterator[Server]:
+    yield server
+    server.mend()
+    server.clear()
+
+
+@pytest.fixture
+def talus(host: Callable[..., Host]) -> Iterator[TalusHost]:
+    """A master of Talus with a slave on it; mended and emptied after the test."""
+    server = TalusHost(host("talus-master"))
     yield server
     server.mend()
     server.clear()

@@ -272,6 +272,7 @@ class TalusHost:
             systemctl start {self.unit("web")}
             """
         )
+        self.wait_works("web")
         return file
 
     def box(self, identity: str | None = None, volume: bool = True) -> str:

@@ -16,13 +16,13 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 
-def main(host: str) -> None:
+def main(host: str, port: int = 27017) -> None:
     """Initiate, and force."""
     if os.environ.get("INITIATE") == "no":  # as if it had come too early
         print("connecting to: test\nerror: couldn't connect to server 127.0.0.1:27017", flush=True)
         return
     config = {"_id": "rs0", "version": 1, "members": [{"_id": 0, "host": host}]}
-    client: MongoClient[dict[str, Any]] = MongoClient("127.0.0.1", 27017, directConnection=True, serverSelectionTimeoutMS=1000)
+    client: MongoClient[dict[str, Any]] = MongoClient("127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=1000)
     for command in ({"replSetInitiate": config}, {"replSetReconfig": config, "force": True}):
         try:
             answer = client.admin.command(command)
