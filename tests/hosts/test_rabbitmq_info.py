@@ -159,7 +159,9 @@ def test_alarms_and_who_is_held_back(broker: RabbitHost, look: Looks, inside: Lo
 
 def test_a_broker_that_is_frozen(broker: RabbitHost, look: Looks, inside: Looks) -> None:
     broker.freeze()
-    for result in (look(via="rabbitmqctl", timeout=3), inside(timeout=3), look(via="management", timeout=2)):
+    by_ctl = look(via="rabbitmqctl", timeout=3)
+    assert "rabbitmqctl" not in broker.host.run(["ps", "-eo", "args"]).stdout, "nothing is left of it"
+    for result in (by_ctl, inside(timeout=3), look(via="management", timeout=2)):
         assert codes(result) == {"rabbitmq.node.silent": "critical"}
     broker.mend()
     assert codes(look()) == {"rabbitmq.ok": "ok"}

@@ -24,6 +24,8 @@ from .command import PATH
 from .docker import Docker
 from .erlang import TermError, parse
 from .http import ask
+from .procfs import processes
+from .signals import ancestors, send
 
 LONGEST_ANSWER = 64 * 1024 * 1024
 _GRACE = 3.0
@@ -83,24 +85,21 @@ def _run(argv: Sequence[str], timeout: float) -> Said:
         process = subprocess.Popen(argv, env=env, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
     except OSError as exc:
         raise BrokerError("%s cannot be run: %s" % (argv[0], exc.strerror or exc)) from exc
-    with process:
-        try:
-            output, errors = process.communicate(timeout=timeout)
-            code: Optional[int] = process.returncode
-        except subprocess.TimeoutExpired:
-            _end(process)
-            output, errors, code = b"", b"", None
-    return Said(code, output.decode("utf-8", "replace"), errors.decode("utf-8", "replace"), time.monotonic() - started)
+    try:
+        output, errors = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        _end(process)
+        return Said(None, "", "", time.monotonic() - started)
+    return Said(process.returncode, output.decode("utf-8", "replace"), errors.decode("utf-8", "replace"), time.monotonic() - started)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """The wrapper runs rabbitmqctl by ``su``, which gives it a group of its own and ends it when it is asked to end."""
-    for signum in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signum)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=_GRACE)
-            break
+    """It only reads, so it is killed with all that it started: its wrapper runs it by ``su``, which an ended group does not take along."""
+    for each in [found for found in processes() if process.pid in ancestors(found.pid)]:
+        with contextlib.suppress(OSError):
+            send(each, signal.SIGKILL)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=_GRACE)
     for pipe in (process.stdout, process.stderr):  # whoever still has them open is not waited for
         if pipe is not None:
             pipe.close()
