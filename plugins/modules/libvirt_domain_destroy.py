@@ -234,7 +234,7 @@ plan_sha256:
   type: str
   sample: 6b1f0c3f5f6d2d3a7f7c8f0d4f3c2a1b0e9d8c7b6a5948372615f4e3d2c1b0a9
 undo_id:
-  description: Names this run in the journal. M(fieldops.runbooks.runbook_undo) refuses it, since nothing of it can be taken back. Null when nothing was changed.
+  description: Names this run in the journal. M(fieldops.runbooks.runbook_undo) refuses it, because it is final. Null when nothing was changed.
   returned: always
   type: str
   sample: 20260131T235959-libvirt_domain_destroy-0123abcd

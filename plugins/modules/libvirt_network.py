@@ -227,7 +227,7 @@ changes:
     reason:
       description: Why, in one sentence.
       type: str
-      sample: "what is defined and what is active lacks it"
+      sample: "what is defined and what is active lack it"
     reversible:
       description: Whether the change can be undone.
       type: bool

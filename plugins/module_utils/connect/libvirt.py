@@ -37,7 +37,8 @@ PAUSED = {
 """``virDomainPausedReason``."""
 _NO_DOMAIN, _INVALID, _NO_NETWORK = 42, 55, 43
 """``virErrorNumber`` of what is not there, or not in the state that a call needs."""
-_XML_INACTIVE = 2
+_LOCAL = ("qemu", "lxc", "xen", "bhyve", "ch")
+_XML_INACTIVE = 1
 _FROM_LEASE, _FROM_AGENT, _FROM_ARP = 0, 1, 2
 
 
@@ -73,7 +74,7 @@ class Libvirt:
     def local(self) -> bool:
         """Whether files and processes of its domains are this node's."""
         scheme, _colon, rest = self.uri.partition("://")
-        return "+" not in scheme and rest.startswith("/")
+        return scheme in _LOCAL and rest.startswith("/")
 
     def ask(self, what: str, question: Callable[[Any], T], timeout: Optional[float] = None) -> T:
         """The answer to a question that is put to the library's own connection object."""

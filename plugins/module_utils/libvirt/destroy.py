@@ -10,10 +10,11 @@ cut off has done is told by looking at each domain.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from ..connect.libvirt import Libvirt, LibvirtError, together
+from ..connect.libvirt import Libvirt, LibvirtAway, together
 from ..connect.procfs import Process, read_process
 from ..procedure.check import Procedure
 from ..procedure.envelope import Change, Finding, Image, Outcome
@@ -28,6 +29,8 @@ from .kinds import Kinds
 
 ANSWER = 30.0
 """Seconds for an answer of the daemon that is no matter of a domain's death."""
+_SHORT = 5.0
+"""The same, when it is known to be waiting for a process."""
 _WORKERS = 10
 _PAUSE = 0.1
 _LEAST_WAIT = 2.0
@@ -45,6 +48,9 @@ class Destroy(Procedure[DestroyState]):
         self.libvirt = Libvirt(self.uri, ANSWER, readonly=False)
         self.kept = evidence.place(Journal(params["journal_dir"]).directory)
         self.planned: Dict[str, Domain] = {}
+        self.seen: Sequence[Domain] = ()
+        self.gone: List[str] = []
+        self.late = False
         self.survivors: Dict[str, str] = {}
         self.lingering: Dict[str, int] = {}
         self.done = 0
@@ -53,7 +59,19 @@ class Destroy(Procedure[DestroyState]):
         self.libvirt.close()
 
     def observe(self) -> DestroyState:
-        return DestroyState(DomainsState(read_domains(self.libvirt, self.kinds), {}), dict(self.survivors), dict(self.lingering))
+        self.seen = self._as_left() if self.late else read_domains(self.libvirt, self.kinds)
+        return DestroyState(DomainsState(self.seen, {}), dict(self.survivors), dict(self.lingering))
+
+    def _as_left(self) -> List[Domain]:
+        """While libvirt waits for a process to go, it does not even list its domains; then it is told what came of each, by libvirt's own answers."""
+        libvirt = Libvirt(self.uri, _SHORT)
+        try:
+            return read_domains(libvirt, self.kinds)
+        except LibvirtAway:
+            left = [domain for domain in self.seen if domain.uuid not in self.gone or domain.persistent]
+            return [replace(domain, active=False, state="shut off", id=None) if domain.uuid in self.gone else domain for domain in left]
+        finally:
+            libvirt.close()
 
     def diagnose(self, state: DestroyState) -> List[Finding]:
         return diagnose(state, self.wish)
@@ -73,8 +91,11 @@ class Destroy(Procedure[DestroyState]):
         evidence.keep(self.kept, domains)
         deadline = time.monotonic() + self.timeout
         answers = together({domain.uuid: partial(self._destroy, domain.uuid, deadline) for domain in domains}, _WORKERS, self.timeout)
-        running = self._running() if len(answers) < len(domains) or any(answer is not True for answer in answers.values()) else set()
+        self.late = any(_unanswered(answers.get(domain.uuid)) for domain in domains)
+        certain = all(answer is True for answer in answers.values())
+        running = set(self.planned) if self.late else set() if certain else self._running()
         outcomes = [self._outcome(domain, answers.get(domain.uuid), domain.uuid in running) for domain in domains]
+        self.gone = [domain.uuid for domain, outcome in zip(domains, outcomes) if outcome.done]
         self._wait_for_processes([domain for domain, outcome in zip(domains, outcomes) if outcome.done], deadline)
         self.done = sum(outcome.done for outcome in outcomes) - len(self.lingering)
         return outcomes
@@ -92,13 +113,12 @@ class Destroy(Procedure[DestroyState]):
         return {row["uuid"] for row in self.libvirt.domains() if row["active"]}
 
     def _outcome(self, domain: Domain, answer: Any, runs: bool) -> Outcome:
-        if answer is True or (answer is not False and not runs):
+        if answer is True or (isinstance(answer, Exception) and not runs):
             return Outcome(True)
-        if answer is False and not runs:
+        if answer is False:
             return Outcome(False, "it ended by itself meanwhile")
         late = "libvirt was not done within %g seconds, and goes on trying" % self.timeout
-        why = late if answer is None or (isinstance(answer, LibvirtError) and answer.code is None) else str(answer)
-        self.survivors[domain.name] = why
+        self.survivors[domain.name] = why = late if _unanswered(answer) else str(answer)
         return Outcome(False, "it will not die: %s" % why)
 
     def _wait_for_processes(self, domains: Sequence[Domain], deadline: float) -> None:
@@ -131,6 +151,11 @@ class Destroy(Procedure[DestroyState]):
 
 def _uuid(change: Change) -> str:
     return str((change.before or {})["uuid"])
+
+
+def _unanswered(answer: Any) -> bool:
+    """Not in time."""
+    return answer is None or (isinstance(answer, LibvirtAway) and answer.code is None)
 
 
 def _alive(process: Process) -> bool:

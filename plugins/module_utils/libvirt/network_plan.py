@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from ..procedure.envelope import Change, Image
 from ..procedure.errors import Refusal
-from .network_xml import Definition, StaticHost, replacing
+from .network_xml import Definition, StaticHost, plain, replacing
 from .networks import Network
 
 NETWORK = "network:"
@@ -79,7 +79,7 @@ def _definition(network: Optional[Network], wish: Wish) -> Optional[Change]:
     differences = network.definition.differences(wish.definition)
     if not differences or not wish.replace:
         return None
-    before = {"persistent": True, **{key: old for key, (old, _new) in differences.items()}, "xml": network.definition.xml}
+    before = {"persistent": True, **{key: old for key, (old, _new) in differences.items()}, "xml": plain(network.definition.xml)}
     after = {"persistent": True, **{key: new for key, (_old, new) in differences.items()}}
     return Change("redefine", subject(wish.name), before, after, "%s differ, and replace is set" % ", ".join(sorted(differences)))
 
@@ -106,17 +106,26 @@ def _live_differences(network: Network, wish: Wish) -> Dict[str, Tuple[Any, Any]
 
 
 def _hosts(network: Network, wish: Wish) -> List[Change]:
-    """Rows that are missing or that say something else, in what is kept and in what is active."""
+    """Rows that are missing or that say something else, in what is kept and in what is active.
+
+    One call of libvirt does the same in both; where they differ from each other, each is a change of its own.
+    """
     changes = []
     for host in wish.definition.hosts:
         before = host_image(network, host.mac)
         after = {key: _row_after(row, host) for key, row in _rows(network, host.mac).items()}
-        if before != after:
-            missing = all(value is None for value in before.values())
-            lacks = ["what is %s" % {"kept": "defined", "live": "active"}[key] for key in sorted(after) if before[key] != after[key]]
-            reason = "%s %s" % (" and ".join(lacks), "lacks it" if missing or None in before.values() else "says something else")
-            changes.append(Change("add_host" if missing else "set_host", subject(wish.name, host.mac), before, after, reason))
+        wrong = [key for key in sorted(after) if before[key] != after[key]]
+        alike = len(wrong) == len(before) and len({before[key] for key in wrong}) == 1
+        parts = [wrong] if alike else [[key] for key in wrong]
+        changes += [_host(wish, host, {key: before[key] for key in part}, {key: after[key] for key in part}) for part in parts]
     return changes
+
+
+def _host(wish: Wish, host: StaticHost, before: Image, after: Image) -> Change:
+    missing = all(value is None for value in before.values())
+    where = " and ".join("what is %s" % word for key, word in (("kept", "defined"), ("live", "active")) if key in before)
+    verb = ("lacks" if missing else "gives another row for") if len(before) == 1 else ("lack" if missing else "give another row for")
+    return Change("add_host" if missing else "set_host", subject(wish.name, host.mac), before, after, "%s %s it" % (where, verb))
 
 
 def _row_after(row: Optional[StaticHost], wanted: StaticHost) -> str:
@@ -145,7 +154,7 @@ def now_image(network: Optional[Network], part: str) -> Optional[Image]:
         return dict(network.live.parts if network.live else {}, bridge_exists=network.active and not network.bridge_gone)
     if part:
         return dict(host_image(network, part))
-    return {"persistent": network.persistent, **network.definition.parts, "xml": network.definition.xml}
+    return {"persistent": network.persistent, **network.definition.parts, "xml": plain(network.definition.xml)}
 
 
 def definition_to_make(network: Optional[Network], wish: Wish) -> str:

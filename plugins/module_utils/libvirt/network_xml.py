@@ -185,6 +185,11 @@ def with_hosts(xml: str, hosts: Sequence[StaticHost]) -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
+def plain(xml: str) -> str:
+    """One text for XML of one meaning."""
+    return ElementTree.canonicalize(xml, strip_text=True)
+
+
 def replacing(xml: str, old: Definition) -> str:
     """The XML to be defined in the place of another one: the UUID stays, and so do rows of the table that nobody asked about."""
     root = ElementTree.fromstring(xml)  # noqa: S314  it was parsed before
