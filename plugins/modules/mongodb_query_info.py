@@ -36,12 +36,12 @@ options:
     type: str
   filter:
     description:
-      - What documents must match, as C(find) takes it. Values may be in extended JSON, for example C({$oid: 54c1...}) and C({$date: ...}).
+      - What documents must match, as C(find) takes it. Values may be in extended JSON, such as those of C($oid) and C($date) in the examples.
       - It is shown in logs like any other option, so it is no place for a secret.
     type: dict
     default: {}
   projection:
-    description: Fields with V(true) or V(false), or C({$slice: NUMBER}). Expressions are refused.
+    description: Fields with V(true) or V(false), or with C($slice) and a number. Expressions are refused.
     type: dict
     default: {}
   sort:

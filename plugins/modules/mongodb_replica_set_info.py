@@ -27,6 +27,7 @@ options:
   wait:
     description:
       - Look again for up to this many seconds, an hour at most, until RV(healthy) is true. What was seen last is returned either way.
+      - A user who may not ask, and a driver of the wrong age, are told at once.
     type: float
     default: 0.0
   behind_max:

@@ -19,9 +19,10 @@ import pytest
 from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.mongo import Mongo
 from ansible_collections.fieldops.runbooks.plugins.modules import mongodb_replica_set_info
 from lab.hosts.common import CHECKOUT, call, locked
-from lab.mongo import IN_COPYING, IN_ROLLBACK, TEST_COMMANDS, Cluster, Mongod, wait_for
+from lab.mongo import IN_COPYING, IN_ROLLBACK, TEST_COMMANDS, Cluster, Mongod, free_port, wait_for
 from pymongo.errors import PyMongoError
 from support import run_ok, run_refused
+from unit.plugins.module_utils.connect.certificates import Authority, day
 
 MODULE = "mongodb_replica_set_info"
 VERSIONS = {"6.0": "6.0.5", "5.0": "5.0.4", "4.4": "4.4.2"}
@@ -247,6 +248,7 @@ def test_users_who_may_and_may_not_ask(tmp_path: Path) -> None:
             refused = as_user(name, password)
             assert (refused["condition"], refused["detail"], refused["evidence"]["codes"]) == ("unauthorized", {"login_refused": True}, {"isMaster": 18})
             assert password not in json.dumps(refused)
+        assert look(mongod, login_password="wrong-password", wait=600)["evidence"]["looks"] == 1  # which would lock some users out
         anonymous = run_ok(MODULE, {"login_host": "127.0.0.1", "login_port": mongod.port})
         assert (anonymous["condition"], anonymous["detail"]["login_refused"]) == ("unauthorized", False)
 
@@ -352,6 +354,7 @@ def old_driver() -> Path:
         ({"login_port": 0}, "login_port must be 1 to 65535, not 0"),
         ({"login_port": 70000}, "login_port must be 1 to 65535"),
         ({"login_host": "mongodb://db:27017"}, "login_host must be the name or address of one host"),
+        ({"login_host": "db:27017"}, "without a port"),
         ({"login_host": "a,b"}, "login_host must be the name or address of one host"),
         ({"login_host": ""}, "login_host must be"),
         ({"timeout": 0}, "timeout must be more than 0"),
@@ -372,12 +375,39 @@ def test_bad_options(options: dict[str, Any], message: str) -> None:
     assert "secret-secret" not in json.dumps(result)
 
 
+@pytest.mark.parametrize("host", ["::1", "talus_db.invalid", "talus-db.invalid", "127.0.0.1", "localhost"])
+def test_hosts_that_are_taken(host: str) -> None:
+    """Whether somebody is there or not."""
+    result = run_ok(MODULE, {"login_host": host, "login_port": free_port(), "timeout": 2})
+    assert (result["condition"], "cannot be reached: " in result["meaning"]) == ("unreachable", True)
+
+
 def test_without_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mongodb_replica_set_info, "IMPORT_ERROR", "Traceback: no pymongo")
     assert "pymongo" in run_refused(MODULE, {})["msg"]
 
 
-def test_a_server_that_does_not_speak_tls(tmp_path: Path) -> None:
-    with Mongod(tmp_path / "db") as mongod:
-        result = look(mongod, ssl=True, timeout=2)
+@pytest.mark.step("T13")
+def test_encrypted_connections(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "authority")
+    pair = authority.make("server", "/CN=mongod", names=("IP:127.0.0.1",), start=day(-1), end=day(30))
+    both = tmp_path / "both.pem"
+    both.write_text(pair.certificate.read_text() + pair.key.read_text())
+    tls = [
+        "--tlsMode",
+        "preferTLS",
+        "--tlsCertificateKeyFile",
+        str(both),
+        "--tlsCAFile",
+        str(authority.own.certificate),
+        "--tlsAllowConnectionsWithoutCertificates",
+    ]
+    with Mongod(tmp_path / "db", options=tls) as mongod:
+        mongod.initiate()
+        assert look(mongod, ssl=True, ssl_ca_certs=str(authority.own.certificate))["condition"] == "healthy"
+        assert look(mongod, tls=True, ssl_cert_reqs="CERT_NONE")["condition"] == "healthy"
+        stranger = look(mongod, ssl=True, timeout=2)  # an authority that the node does not know
+        assert (stranger["condition"], "CERTIFICATE_VERIFY_FAILED" in stranger["meaning"]) == ("unreachable", True)
+    with Mongod(tmp_path / "other") as mongod:
+        result = look(mongod, ssl=True, timeout=2)  # who does not speak TLS at all
         assert (result["condition"], result["evidence"]["error"].startswith(f"MongoDB at {mongod.host} cannot be reached: ")) == ("unreachable", True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import socket
 import traceback
 from contextlib import contextmanager, suppress
@@ -53,6 +54,7 @@ _TOO_OLD = (
     "is too old for pymongo %s: it is a MongoDB %s, and that driver speaks with MongoDB %s and later. Install pymongo 3.13 for this module "
     "(pip install 'pymongo>=3.13,<4', best into an environment of its own that ansible_python_interpreter names); it speaks with MongoDB 2.6 to 6.0"
 )
+_HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_.])?|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%\w+)?")
 _UNAUTHORIZED = (13, 18, 334)
 _SHUTTING_DOWN = (91, 11600)
 # What the oldest and newest wire versions that matter are called by people.
@@ -197,7 +199,7 @@ class Mongo:
         given = {name: value for name, value in options.items() if value is not None}
         # The driver would try again until the time is up, though nobody listens.
         socket.create_connection((self.host, self.port), timeout=self.timeout).close()
-        return pymongo.MongoClient(host=self.host, port=self.port, **given)
+        return pymongo.MongoClient(host="[%s]" % self.host if ":" in self.host else self.host, port=self.port, **given)
 
     # -- errors ---------------------------------------------------------------------------------------------------------------
 
@@ -277,8 +279,8 @@ def parsed(value: Any) -> Any:
 
 def _check(params: Mapping[str, Any]) -> None:
     host, port, timeout = params["login_host"], params["login_port"], params["timeout"]
-    if not host or any(char in host for char in "/@?, \t\n") or "://" in host:
-        raise MongoError("login_host must be the name or address of one host, not %r" % host)
+    if not _HOST.fullmatch(host):
+        raise MongoError("login_host must be the name or address of one host, without a port, not %r" % host)
     if not 0 < port < 65536:
         raise MongoError("login_port must be 1 to 65535, not %d" % port)
     if not 0 < timeout <= LONGEST_TIMEOUT or not math.isfinite(timeout):

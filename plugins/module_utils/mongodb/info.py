@@ -22,7 +22,9 @@ RUNBOOK = ("talus.rst", "MongoDB")
 PLAYBOOK = "fieldops.runbooks.talus_replica_set"
 MENDED = ("standalone", "standalone_on_replica_data", "not_initiated", "removed", "wrong_set_name", "stepped_down", "maintenance")
 """Conditions that the playbook mends, or says why not."""
-PAUSE = 0.25
+LASTING = ("unauthorized", "unsupported_version")
+"""Conditions that no waiting ends, and a login that is refused again and again may lock the user out."""
+PAUSE, LONGEST_PAUSE = 0.2, 2.0
 LONGEST_WAIT = 3600.0
 
 
@@ -53,14 +55,15 @@ class ReplicaSetInfo(Check[Look]):
 
     def observe(self) -> Look:
         deadline = time.monotonic() + self.wait
-        looks = 0
+        looks, pause = 0, PAUSE
         while True:
             seen = observe(self.mongo)
             verdict = judge(seen)
             looks += 1
-            if verdict.fine or verdict.condition == "unsupported_version" or time.monotonic() + PAUSE > deadline:
+            if verdict.fine or verdict.condition in LASTING or time.monotonic() + pause > deadline:
                 return Look(seen, verdict, looks)
-            time.sleep(PAUSE)
+            time.sleep(pause)
+            pause = min(pause * 1.5, LONGEST_PAUSE)
 
     def diagnose(self, state: Look) -> List[Finding]:
         return findings(state.seen, state.verdict, self.behind_max)

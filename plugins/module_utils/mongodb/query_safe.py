@@ -92,8 +92,7 @@ def _is_slice(value: Any) -> bool:
     if not isinstance(value, Mapping) or set(value) != {"$slice"}:
         return False
     number = value["$slice"]
-    pair = isinstance(number, list) and len(number) == 2 and all(type(each) is int for each in number)
-    return pair or type(number) is int
+    return all(isinstance(each, int) and not isinstance(each, bool) for each in (number if isinstance(number, list) and len(number) == 2 else [number]))
 
 
 def check_sort(sort: Sequence[Mapping[str, Any]]) -> List[Tuple[str, int]]:
