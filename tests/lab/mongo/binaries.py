@@ -83,8 +83,7 @@ def _fetch(version: str, place: Path) -> None:
         wanted = folder / "wanted.txt"
         wanted.write_text(" ".join([spec, *(f"--hash=sha256:{each}" for each in hashes)]) + "\n", encoding="utf-8")
         pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "download"]
-        # Constraints of the machine name no hashes, and with --require-hashes pip wants one for whatever is named.
-        argv = ["env", "-u", "PIP_CONSTRAINT", *pip, "--no-deps", "--only-binary=:all:", "--require-hashes", "--dest", str(folder), "-r", str(wanted)]
+        argv = [*pip, "--no-deps", "--only-binary=:all:", "--require-hashes", "--dest", str(folder), "-r", str(wanted)]
         try:
             call(argv, f"pip download {spec}", timeout=900)
             (wheel,) = folder.glob("*.whl")
