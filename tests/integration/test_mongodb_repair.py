@@ -5,10 +5,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.fieldops.runbooks.plugins.module_utils.mongodb import restart
+from ansible_collections.fieldops.runbooks.plugins.module_utils.mongodb.restart import read_file
+from ansible_collections.fieldops.runbooks.plugins.module_utils.mongodb.restart_plan import Runner, plan
+from ansible_collections.fieldops.runbooks.plugins.module_utils.mongodb.undo import STORES
+from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.envelope import Change, Outcome
+from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.errors import Refused
+from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.guard import GuardOptions
+from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.journal import Journal
+from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.run import Engine
+from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.undo import Undo
 from lab.mongo import Mongod, free_port
 from support import run_module, run_ok, run_refused
 
@@ -279,6 +290,7 @@ def test_a_write_that_fails_is_told(ward: Callable[..., Patient]) -> None:
         ({"host": "a b"}, "host must be HOST or HOST:PORT"),
         ({"replica_set": "rs0/db"}, "replica_set must be the name"),
         ({"wait": -1}, "wait must be 0 seconds or more"),
+        ({"wait": 450}, "wait must be less than half of lock_expiry"),
         ({"probe_database": "local"}, "probe_database must be"),
         ({"probe_database": "a.b"}, "probe_database must be"),
         ({"login_port": 0}, "login_port must be"),
@@ -286,3 +298,43 @@ def test_a_write_that_fails_is_told(ward: Callable[..., Patient]) -> None:
 )
 def test_bad_input(journal_dir: str, options: dict[str, Any], words: str) -> None:
     assert words in run_refused(MODULE, {"journal_dir": journal_dir, **options})["msg"]
+
+
+@pytest.mark.step("T14")
+def test_what_was_written_into_a_file_is_taken_back(ward: Callable[..., Patient], tmp_path: Path) -> None:
+    """Alone, by the number of that change; the whole run is not, as what was done to the set stays."""
+    patient = ward()
+    conf = tmp_path / "mongod.conf"
+    conf.write_bytes(b"net:\n  port: 1 # one")
+    runner = Runner(argv=("mongod", "-f", str(conf)), unit="mongod.service", manager="systemd", config=str(conf), data=conf.read_bytes())
+    edit = replace(plan(runner, None, "rs0", "why")[0], token=read_file(str(conf))[1])
+    initiate = Change("initiate", "replica_set:rs0", None, {"hosts": [patient.mongod.host]}, "why", reversible=False)
+    journal = Journal(patient.journal_dir)
+    journal.prepare()
+    header = {"login_host": "127.0.0.1", "login_port": patient.mongod.port, "who": {}, "plan_sha256": "", "total": 2}
+    writer = journal.start(MODULE, header)
+    for number, change in enumerate([edit, initiate]):
+        writer.begin(number, [change])
+        if change is edit:
+            assert restart.edit(change).done
+        else:
+            patient.mongod.initiate()
+        writer.done(number, [Outcome(True)])
+    writer.end("ok")
+    assert conf.read_bytes() == b"net:\n  port: 1 # one\nreplication:\n  replSetName: rs0\n"
+
+    def undo(*numbers: int) -> Result:
+        options = GuardOptions(journal_dir=patient.journal_dir)
+        undoing = Undo(journal.read(writer.undo_id), STORES[MODULE]({}, header), numbers, journal)
+        try:
+            return {"changed": Engine(undoing, options, check_mode=False).run().changed}
+        except Refused as exc:
+            return {"guards": [refusal.guard for refusal in exc.refusals]}
+        finally:
+            undoing.close()
+
+    assert undo() == {"guards": ["irreversible"]}
+    assert undo(0) == {"changed": True}
+    assert conf.read_bytes() == b"net:\n  port: 1 # one"
+    assert undo(0) == {"changed": False}
+    assert patient.mongod.is_primary()

@@ -66,7 +66,7 @@ def _peer(host: str, seen: Observation) -> Peer:
     itself = next((row for row in rows if row.itself), None)
     optime = itself.optime if itself is not None and itself.seconds is not None else None
     answered = seen.status_code == ANSWERED
-    return Peer(host, True, seen.error, answered, judge(seen).condition, seen.state, optime, _primary(host, seen))
+    return Peer(host, True, seen.error, answered, judge(seen).condition, seen.state, optime, _primary(host, seen), seen.set_name)
 
 
 def _primary(host: str, seen: Observation) -> str:
@@ -103,7 +103,7 @@ def newest_term(mongo: Mongo) -> Optional[int]:
     try:
         last = next(mongo.find("local", "oplog.rs", projection={"t": 1}, sort=[("$natural", -1)], limit=1), {})
     except MongoError as exc:
-        if exc.code is None:
+        if exc.unreachable or exc.unsupported:
             raise
         return None
     return int(last["t"]) if isinstance(last.get("t"), int) else None
@@ -118,7 +118,7 @@ def former_hosts(mongo: Mongo) -> Set[str]:
             names = [str(start.get("hostname") or ""), "localhost", *str(net.get("bindIp") or "").split(",")]
             found.update("%s:%d" % (name.strip().lower(), int(net.get("port") or DEFAULT_PORT)) for name in names)
     except MongoError as exc:
-        if exc.code is None:
+        if exc.unreachable or exc.unsupported:
             raise
     return found
 

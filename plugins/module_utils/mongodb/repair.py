@@ -27,6 +27,8 @@ from .restart_plan import FILE, SERVICE
 
 BEHIND = 60.0
 """Seconds that a member may be behind without being told."""
+STOP = 60.0
+"""Seconds that a server may take to stop, and to answer after its start, at least."""
 STEADY = 5.0
 """Seconds after which a condition that does not end by itself is taken for what is so now."""
 _ALONE = ("not_initiated", "removed", "standalone")
@@ -52,6 +54,8 @@ class Repair(Procedure[RepairState]):
             raise MongodbError("replica_set must be the name of a replica set, for example rs0, not %r" % name)
         if not 0 <= params["wait"] < math.inf:
             raise MongodbError("wait must be 0 seconds or more, not %s" % params["wait"])
+        if 2 * max(params["wait"], STOP) >= params.get("lock_expiry", math.inf):
+            raise MongodbError("wait must be less than half of lock_expiry (%g s): the node's lock is not renewed meanwhile" % params["lock_expiry"])
         self.database: str = params["probe_database"]
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,63}", self.database) or self.database in repair_act.SYSTEM:
             raise MongodbError("probe_database must be the name of a database of its own, not %r" % self.database)
@@ -230,9 +234,9 @@ class Repair(Procedure[RepairState]):
     def _restart(self, state: RepairState) -> Outcome:
         if state.runner is None:
             raise MongodbError("nothing is known of what runs the server")
-        restart.restart(state.runner, max(self.wait, 60.0))
+        restart.restart(state.runner, max(self.wait, STOP))
         self.mongo.close()
-        for _again in repair_act.pauses(max(self.wait, 60.0)):
+        for _again in repair_act.pauses(max(self.wait, STOP)):
             if not observe(self.mongo).unreachable:
                 return Outcome(True)
         raise NotWritable("%s was started again with --replSet and does not answer; its log tells why" % state.runner.unit)

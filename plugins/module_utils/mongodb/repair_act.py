@@ -184,7 +184,7 @@ def leave_maintenance(mongo: Mongo, alone: bool) -> Outcome:
     while times < MOST_TIMES:
         refusal = _refusal(lambda: mongo.command("replSetMaintenance", False))
         if refusal is not None:
-            if refusal.code not in (NOT_IN_MAINTENANCE, NOT_SECONDARY):
+            if refusal.code not in (NOT_IN_MAINTENANCE, NOT_SECONDARY) and not (times and refusal.code is None):  # 3.0 has no codes for many errors
                 raise refusal
             break
         times += 1
@@ -237,7 +237,7 @@ def _refusal(act: Callable[[], object]) -> Optional[MongoError]:
     try:
         act()
     except MongoError as exc:
-        if exc.code is None:
+        if exc.unreachable or exc.unsupported:
             raise
         return exc
     return None

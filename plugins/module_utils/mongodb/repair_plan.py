@@ -51,6 +51,7 @@ class Peer:
     optime: Optional[Tuple[int, int, int]] = None
     primary: str = ""
     """Who is PRIMARY in its eyes, itself among them."""
+    set_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def _correct_host(state: RepairState, wish: Wish) -> List[Change]:
 
 def copy_of(state: RepairState) -> Optional[Peer]:
     """Another server that is the one member of the set, and is there. The server itself would have no state to tell, asked by that name."""
-    return next((peer for peer in state.peers if peer.answered), None)
+    return next((peer for peer in state.peers if peer.answered and peer.set_name == state.stored_set), None)
 
 
 def set_is_known(state: RepairState, wish: Wish) -> bool:

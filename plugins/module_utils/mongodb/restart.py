@@ -12,6 +12,7 @@ import re
 import socket
 import stat
 import time
+from dataclasses import replace
 from typing import List, Optional, Tuple
 
 from ..connect.procfs import Process, contained, open_files, processes
@@ -83,7 +84,7 @@ def _runner(process: Process, unit: str) -> Runner:
     why = "" if not wanted or os.access(wanted, os.W_OK | os.X_OK) else "%s is not writable for this user." % wanted
     if not why and os.geteuid() != 0:
         why = "only root may restart %s." % unit
-    return Runner(**dict(runner.__dict__, unwritable=why))
+    return replace(runner, unwritable=why)
 
 
 def _starts_plainly(process: Process, unit: str) -> bool:

@@ -125,7 +125,8 @@ def test_what_is_done(seen: RepairState, wish: Wish, actions: list[str], losses:
         # what is another server, or another set
         (NOT_INITIATED, Wish(replica_set="rs7"), ["replica_set"]),
         (replace(REMOVED, own_host="old:1"), EMPTY, ["host"]),
-        (replace(REMOVED, peers=(Peer("old:1", True, "", True, "healthy", 1, (1, 1, 1), "old:1"),)), EMPTY, ["copy"]),
+        (replace(REMOVED, peers=(Peer("old:1", True, "", True, "healthy", 1, (1, 1, 1), "old:1", "rs0"),)), EMPTY, ["copy"]),
+        (replace(REMOVED, own_host="", peers=(Peer("old:1", True, "", True, "healthy", 1, (1, 1, 1), "old:1", "other"),)), EMPTY, ["host"]),
         (state(refused(93, config=config("b:1", "c:1"), config_code=0), own_host="a:1"), EMPTY, ["several_members"]),
         # what cannot be started again
         (state(ON_DATA, runner=BY_HAND), EMPTY, ["restart"]),
