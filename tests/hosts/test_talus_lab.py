@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
-from lab.hosts.talus_host import LOGS, TalusHost
+from collections.abc import Callable
+
+from lab.hosts import Host
+from lab.hosts.talus_host import LOGS, TalusHost, TalusSlave
 
 CONTAINERS = {"talus-db", "talus-amqp", "talus-web"}
 
@@ -95,3 +98,18 @@ def test_a_slave_takes_its_time_and_an_orphan_none_of_it(talus: TalusHost) -> No
     # The unit's own way to stop ends whatever has its words in its command line.
     assert alive == [name for name in decoys if name not in {"quoting", "module"}]
     assert [process["pid"] for process in talus.daemons("slave")] == [orphan]
+
+
+def test_a_slave_on_a_host_of_its_own(talus: TalusHost, host: Callable[..., Host]) -> None:
+    slave = TalusSlave(host("talus-slave"))
+    slave.mend()
+    slave.host.wait_for(lambda: slave.known_to(talus), "the master has heard of it", 60)
+    (process,) = slave.daemons("slave")
+    assert process["argv"] == ["python3", "-m", "slave", "talus-master", "10", "eth0"]
+    assert "192.168.123.1:55555" in slave.host.run(["ss", "-ltn"]).stdout
+    slave.host.run(["virsh", "net-destroy", "talus-network"])
+    slave.host.run(["systemctl", "restart", slave.unit("slave")])
+    slave.host.wait_for(lambda: "You must specify a valid interface name." in slave.log("slave"), "it dies without its bridge", 60)
+    slave.host.run(["virsh", "net-start", "talus-network"])
+    slave.mend()
+    slave.host.wait_for(lambda: slave.daemons("slave"), "it runs again", 60)

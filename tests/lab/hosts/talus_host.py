@@ -8,11 +8,13 @@ talus.containers(), talus.daemons("slave")   # addresses, processes with exactly
 talus.restart_broker()                       # and so on: the faults say what they left
 talus.mend()                                 # no fault is left and everything works, started in order; documents stay
 talus.clear()                                # no documents, messages, boxes either, for tests that share a host
+slave = TalusSlave(host("talus-slave"))      # brought up after its master
 """
 
 from __future__ import annotations
 
 import textwrap
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -327,4 +329,29 @@ class TalusHost:
         self.host.run(["sh", "-e", "-c", textwrap.dedent(text)], timeout=300.0)
 
 
-__all__ = ["BOXES", "IMAGES", "LOGS", "PARTS", "SOURCE", "TalusHost"]
+class TalusSlave(TalusHost):
+    """A slave on a host of its own: `show("slave")`, `daemons("slave")`, `log("slave")` and the faults of slaves."""
+
+    def known_to(self, master: TalusHost, silent: float = 15.0) -> bool:
+        """Whether the master has heard of it just now."""
+        told = [document["timestamps"].get("modified", 0.0) for document in master.find("slave") if document["hostname"] == self.host.name]
+        return any(time.time() - moment < silent for moment in told)
+
+    def mend(self) -> None:
+        """No fault is left, and the daemon is a new one."""
+        self._script(
+            f"""
+            rm -f {settings.FOLDER}/*
+            units=$(systemctl list-units --all --plain --no-legend '{OF_TESTS}*' | cut -d' ' -f1)
+            [ -z "$units" ] || {{ systemctl kill --signal=KILL $units 2>/dev/null || true; systemctl stop $units 2>/dev/null || true; }}
+            systemctl start libvirtd.socket libvirtd.service
+            systemctl reset-failed talus-slave.service 2>/dev/null || true
+            systemctl restart talus-slave.service
+            """
+        )
+
+    def clear(self) -> None:
+        """It keeps nothing."""
+
+
+__all__ = ["BOXES", "IMAGES", "LOGS", "PARTS", "SOURCE", "TalusHost", "TalusSlave"]

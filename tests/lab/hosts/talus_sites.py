@@ -1,6 +1,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`talus-master`: a master of Talus with a slave on it, and an engine of its own inside. What a test does with it: `lab.hosts.talus_host`."""
+"""`talus-master`: a master of Talus with a slave on it, and an engine of its own inside. What a test does with it: `lab.hosts.talus_host`.
+
+`talus-slave` is another slave, on a host that runs virtual machines. It looks for its master under the name `talus-master` and never again if that is
+not there, so it is brought up after it.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from lab.hosts import libvirt_machines, libvirt_sites
 from lab.hosts.common import LabError
 from lab.hosts.host import Host
 from lab.hosts.sites import Site, register
@@ -31,14 +36,19 @@ def _package(name: str) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-def setup(host: Host) -> None:
-    """Once: the laboratory's code, the driver, the database's program and Talus itself go to the host."""
+def _code(host: Host) -> None:
+    """The laboratory's code, and the driver."""
     host.put(LAB / "__init__.py", f"{CODE}/lab/__init__.py")
     for part in PARTS:
         host.put(LAB / f"talus/{part}.py", f"{CODE}/lab/talus/{part}.py")
     for name in DRIVER:
         host.put(_package(name), f"{PACKAGES}/{name}")
     host.put(f"{CODE}\n".encode(), f"{PACKAGES}/fieldops-lab.pth")
+
+
+def setup(host: Host) -> None:
+    """Once: the laboratory's code, the database's program and Talus itself go to the host."""
+    _code(host)
     host.put(binaries.mongod("6.0"), "/opt/mongo/bin/mongod", mode=0o755)
     host.put(LAB / "talus/overlay", "/")
     script = f"""
@@ -53,6 +63,21 @@ def setup(host: Host) -> None:
         cp --archive /etc/systemd/system/*talus*.service /var/lib/lab-talus/units/
         systemctl daemon-reload
         systemctl --quiet enable containerd docker.socket docker lab-virbr2
+        """
+    host.run(["sh", "-e", "-c", textwrap.dedent(script)])
+
+
+def setup_slave(host: Host) -> None:
+    """Once: what runs machines, and the daemon beside it."""
+    libvirt_sites.setup(host)
+    _code(host)
+    for path in ("home/talus/talus/src/slave", "usr/local/bin/talus-slave", "etc/systemd/system/talus-slave.service", "var/lib/lab-talus/decoys"):
+        host.put(LAB / "talus/overlay" / path, f"/{path}")
+    script = """
+        chmod 0755 /home/talus/talus/src/slave/bin/* /usr/local/bin/talus-slave
+        mkdir -p /etc/talus-lab /var/log/talus
+        systemctl daemon-reload
+        systemctl --quiet enable talus-slave
         """
     host.run(["sh", "-e", "-c", textwrap.dedent(script)])
 
@@ -72,14 +97,34 @@ def ready(host: Host) -> None:
     call(host, "up")
 
 
+def ready_slave(host: Host) -> None:
+    """At each start: Talus' network is there, and the daemon runs, be its master there or not."""
+    libvirt_sites.ready(host)
+    host.run(["systemctl", "reset-failed", "talus-slave.service"], check=False)
+    host.run(["systemctl", "restart", "talus-slave.service"])
+
+
+OURS = (LAB / "talus/overlay", *(LAB / f"talus/{part}.py" for part in PARTS), _package("pymongo") / "_version.py")
+
 register(
     "talus-master",
     Site(
         kind="talus",
         setup=setup,
-        files=(LAB / "talus/overlay", *(LAB / f"talus/{part}.py" for part in PARTS), _package("pymongo") / "_version.py", LAB / "mongo/binaries.py"),
+        files=(*OURS, LAB / "mongo/binaries.py"),
         ready=ready,
         groups=("talus_masters", "talus_slaves"),
         options=("--volume=/var/lib/docker",),
+    ),
+)
+
+register(
+    "talus-slave",
+    Site(
+        kind="talus-slave",
+        setup=setup_slave,
+        files=(*OURS, Path(libvirt_sites.__file__), Path(libvirt_machines.__file__)),
+        ready=ready_slave,
+        groups=("talus_slaves",),
     ),
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import socket
 import subprocess
 import time
 import urllib.error
@@ -158,7 +159,7 @@ def web(path: str = "/api/master/", body: Document | None = None) -> int:
 
 
 def consumes(name: str, patience: float = 6.0) -> bool:
-    """Whether a daemon takes a message that says nothing out of its queue."""
+    """Whether a daemon takes a message that says nothing out of its queue. Of several slaves it may be any."""
     queue = {"master": "slave_status", "slave": "slaves"}[name]
     limit = time.monotonic() + patience
     with channel() as opened:
@@ -175,9 +176,9 @@ def consumes(name: str, patience: float = 6.0) -> bool:
 
 
 def slave_is_known() -> bool:
-    """A slave has told the master of itself just now."""
+    """The slave of this host has told the master of itself just now."""
     with contextlib.suppress(PyMongoError), mongo() as client:
-        return client.talus.slave.find_one({"timestamps.modified": {"$gt": time.time() - 10}}) is not None
+        return client.talus.slave.find_one({"hostname": socket.gethostname(), "timestamps.modified": {"$gt": time.time() - 10}}) is not None
     return False
 
 
