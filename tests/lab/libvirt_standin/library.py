@@ -161,13 +161,12 @@ class Domain(Thing):
         if isinstance(row["destroy"], list):
             raise libvirtError(*row["destroy"])
         with self.connection.store.changing() as known:
-            if row["destroy"] == "ended":
-                known["domains"].pop(self._name)
-                raise libvirtError(INVALID, "Requested operation is not valid: domain is not running")
             if row["persistent"]:
                 known["domains"][self._name].update(state=SHUT_OFF, reason=2)
             else:
                 known["domains"].pop(self._name)
+        if row["destroy"] == "ended":
+            raise libvirtError(INVALID, "Requested operation is not valid: domain is not running")
         return 0
 
 
