@@ -110,21 +110,58 @@ EXAMPLES = r"""
 
 RETURN = r"""
 container:
-  description: The container for development, null when there is none. In C(environment) are names of variables only.
+  description: The container for development, null when there is none.
   returned: always
   type: dict
-  sample:
-    name: talus-web_dev
-    image: talus/talus-web
-    command: [bash]
-    mounts: ["/talus/talus_code_cache:/code_cache:rw", "/home/talus/talus/src/web/app:/web:rw"]
-    port: "0.0.0.0:8080"
-    network: talus_nw
+  contains:
+    name:
+      description: Its name.
+      type: str
+      sample: talus-web_dev
+    image:
+      description: Its image.
+      type: str
+      sample: talus/talus-web
+    command:
+      description: What it runs.
+      type: list
+      elements: str
+      sample: [bash]
+    mounts:
+      description: What is mounted, by place in the container. The sources are at C(/web).
+      type: list
+      elements: str
+      sample: ["/talus/talus_code_cache:/code_cache:rw", "/home/talus/talus/src/web/app:/web:rw"]
+    port:
+      description: Where the port of the development server is published.
+      type: str
+      sample: "0.0.0.0:8080"
+    network:
+      description: Its network, V(default) on the default bridge.
+      type: str
+      sample: talus_nw
     link:
-    environment: []
-    running: true
-    written: []
-    shell: docker exec -it talus-web_dev bash
+      description: Its link to the database's container, on the default bridge.
+      type: str
+      sample: "talus-db:talus-db"
+    environment:
+      description: Names of the variables that it was given.
+      type: list
+      elements: str
+      sample: []
+    running:
+      description: Whether it runs.
+      type: bool
+      sample: true
+    written:
+      description: What was written in it outside its mounts, and would be lost with it.
+      type: list
+      elements: str
+      sample: []
+    shell:
+      description: The command line for a shell in it.
+      type: str
+      sample: docker exec -it talus-web_dev bash
 database:
   description: The container of the database that it is connected to. Null when there is none.
   returned: always
