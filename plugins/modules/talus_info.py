@@ -329,7 +329,7 @@ boxes:
       type: dict
       sample: {"path": "/tmp/talus/tmp", "files": 3, "bytes": 1048576}
 missing:
-  description: What could not be looked at, by part (C(manager), C(containers), C(daemons), C(records), C(boxes)), and why.
+  description: What could not be looked at, by part (C(manager), C(containers), C(links), C(daemons), C(records), C(boxes)), and why.
   returned: always
   type: dict
   sample: {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
+from functools import partial
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, TypeVar
 
 from ..connect.docker import Docker, DockerError
@@ -129,8 +130,11 @@ class TalusInfo(Check[TalusState]):
         return seen
 
     def _held(self, chosen: Mapping[str, Optional[Container]]) -> List[Held]:
-        running = [container for container in chosen.values() if container is not None and container.running and container.component != "amqp"]
-        found = [held for container in running for held in self._try("containers", lambda each=container: held_by(self.docker, each)) or ()]  # type: ignore[misc]
+        """Of what needs another one. The broker needs nobody."""
+        found: List[Held] = []
+        for container in chosen.values():
+            if container is not None and container.running and container.component != "amqp":
+                found += self._try("links", partial(held_by, self.docker, container)) or []
         return [replace(held, local=bool(held.address) and is_local(held.address)) for held in found]
 
     def _with_records(self, state: TalusState) -> TalusState:

@@ -18,6 +18,7 @@ from .verdict_records import judge_database, judge_records
 _WHOLE = (FILE, "Debugging Talus")
 _MISSING: Dict[str, tuple[str, str, str]] = {
     "containers": ("critical", "MongoDB", "see why the engine does not answer (systemctl status docker); nothing is known of containers until it does"),
+    "links": ("warning", "Docker", "see what the engine says of it; whether a container still goes by the right address cannot be told"),
     "daemons": ("warning", "Master Daemon", "run it as root on the host of the daemons"),
     "manager": ("warning", "Master Daemon", "see what starts services on this host, and name it: manager"),
     "records": ("critical", "MongoDB", "see what mongodb_replica_set_info says of the server"),
