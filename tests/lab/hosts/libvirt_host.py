@@ -27,7 +27,7 @@ SOCKETS = ("libvirtd.socket", "libvirtd-ro.socket", "libvirtd-admin.socket")
 DROP_IN = "/run/systemd/system/libvirtd.service.d/lab.conf"
 HOLDER = "/run/lab-holder.pid"
 # It must be found nowhere.
-PASSWORD = "vnc-Pa55w0rd"
+PASSWORD = "Qx7z-Vn4"
 # Seized like this, a process stops at its exit for as long as the holder lives, whatever it was killed with: what a debugger, or a disk that hangs, does.
 HOLD = """
 import ctypes, os, sys, time
