@@ -11,9 +11,9 @@ from ..connect.libvirt import Libvirt, LibvirtError
 from ..procedure.check import Procedure
 from ..procedure.envelope import Change, Finding, Image, Outcome
 from ..procedure.errors import Refusal
-from ..procedure.undo import Store, StoreFactory, matches
+from ..procedure.undo import Store, matches
 from .argspec import seconds
-from .destroy import ANSWER, DomainStore
+from .destroy import ANSWER
 from .errors import VirtualError
 from .network_findings import RUNBOOK, of_network
 from .network_plan import ACTIVE, AUTOSTART, LIVE, Wish, definition_to_make, guards, in_use, now_image, plan, split
@@ -164,6 +164,3 @@ class NetworkStore(Store):
 def _stops(change: Change) -> bool:
     part = split(change.subject)[1]
     return part == LIVE or (part == ACTIVE and not (change.after or {}).get("active"))
-
-
-STORES: Dict[str, StoreFactory] = {"libvirt_domain_destroy": DomainStore, "libvirt_network": NetworkStore}
