@@ -42,6 +42,7 @@ notes:
   - C(rs.slaveOk()) and its likes are a property of one connection of a client. They change nothing on the server and cure none of these conditions.
   - Tested with MongoDB 4.4, 5.0 and 6.0. Older servers are spoken with in the way they know, but need an older driver and were not run.
 seealso:
+  - module: fieldops.runbooks.mongodb_replica_set_repair
   - module: fieldops.runbooks.mongodb_query_info
 """
 

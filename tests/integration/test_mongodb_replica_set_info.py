@@ -134,6 +134,21 @@ def test_a_look_in_check_mode_costs_little_and_changes_nothing(tmp_path: Path, m
         assert mongod.config() == before
 
 
+@pytest.mark.step("T13")
+def test_a_server_that_starts_is_never_taken_for_one_without_a_set(tmp_path: Path) -> None:
+    with Mongod(tmp_path / "db") as mongod:
+        mongod.initiate()
+        seen: set[str] = set()
+        for end in (mongod.stop, mongod.kill):
+            end()
+            starting = threading.Thread(target=mongod.start)
+            starting.start()
+            wait_for(lambda: seen.add(condition := look(mongod)["condition"]) or condition == "healthy", "it is PRIMARY")
+            starting.join()
+        assert "healthy" in seen
+        assert seen <= {"unreachable", "starting", "stepped_down", "healthy"}
+
+
 def test_the_name_of_the_set_in_a_configuration_file(tmp_path: Path) -> None:
     folder = tmp_path / "db"
     folder.mkdir()
@@ -193,7 +208,7 @@ def test_a_set_of_three_that_loses_members_and_its_primary(tmp_path: Path) -> No
 
 
 @pytest.mark.step("T13")
-def test_rollback_and_initial_sync_are_waited_for(tmp_path: Path) -> None:
+def test_rollback_and_initial_sync_are_waited_for_and_an_outcast_is_known(tmp_path: Path) -> None:
     with Cluster(tmp_path / "set", 3, options=TEST_COMMANDS) as cluster:
         cluster.initiate()
         loser = cluster.make_rollback(0)
@@ -204,6 +219,13 @@ def test_rollback_and_initial_sync_are_waited_for(tmp_path: Path) -> None:
         assert expect(copying, "starting")["detail"]["state"] == 5
         copying.let_go(IN_COPYING).wait_state(2)
         expect(copying, "secondary")
+
+        primary = cluster.wait_primary()
+        config = primary.config()
+        kept = [row for row in config["members"] if row["host"] != copying.host]
+        primary.command("replSetReconfig", {**config, "version": config["version"] + 1, "members": kept})
+        out = wait_for(lambda: (result := look(copying))["condition"] == "removed" and result, "the member knows that it was taken out")
+        assert out["detail"]["configured_hosts"] == [row["host"] for row in kept]
 
 
 @pytest.mark.step("T13")
@@ -406,7 +428,7 @@ def test_encrypted_connections(tmp_path: Path) -> None:
         mongod.initiate()
         assert look(mongod, ssl=True, ssl_ca_certs=str(authority.own.certificate))["condition"] == "healthy"
         assert look(mongod, tls=True, ssl_cert_reqs="CERT_NONE")["condition"] == "healthy"
-        stranger = look(mongod, ssl=True, timeout=2)  # an authority that the node does not know
+        stranger = look(mongod, ssl=True, timeout=5)  # an authority that the node does not know
         assert (stranger["condition"], "CERTIFICATE_VERIFY_FAILED" in stranger["meaning"]) == ("unreachable", True)
     with Mongod(tmp_path / "other") as mongod:
         result = look(mongod, ssl=True, timeout=2)  # who does not speak TLS at all
