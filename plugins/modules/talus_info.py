@@ -91,6 +91,11 @@ options:
         at once, since the master does not look at it again.
     type: float
     default: 7200.0
+  log_lines:
+    description:
+      - How many lines of the end of each container's log to return, 1000 at most. Lines that may hold a secret are not returned.
+    type: int
+    default: 0
   settle:
     description: Seconds that a daemon must be old before it is believed to stay, and to have made its connections.
     type: float
@@ -211,12 +216,13 @@ containers:
         network_mode: talus_nw
         links: []
         holds: []
+        log: []
     amqp:
       description: The broker's container.
       type: dict
       sample:
     web:
-      description: The web server's container. C(holds) are the addresses of others that it goes by.
+      description: The web server's container. C(holds) are the addresses of others that it goes by, C(log) is the end of its log, with O(log_lines).
       type: dict
       sample:
 other_containers:
@@ -329,7 +335,7 @@ boxes:
       type: dict
       sample: {"path": "/tmp/talus/tmp", "files": 3, "bytes": 1048576}
 missing:
-  description: What could not be looked at, by part (C(manager), C(containers), C(links), C(daemons), C(records), C(boxes)), and why.
+  description: What could not be looked at, by part (C(manager), C(containers), C(links), C(logs), C(daemons), C(records), C(boxes)), and why.
   returned: always
   type: dict
   sample: {}
@@ -408,6 +414,7 @@ OPTIONS = ArgumentSpec(
         "files_dir": {"type": "path", "default": "/tmp/talus/tmp"},  # noqa: S108 - it is where Talus has it
         "heartbeat_timeout": {"type": "float", "default": 15.0},
         "image_timeout": {"type": "float", "default": 7200.0},
+        "log_lines": {"type": "int", "default": 0},
         "settle": {"type": "float", "default": 30.0},
         "watch": {"type": "float", "default": 3.0},
         "wait": {"type": "float", "default": 0.0},

@@ -278,6 +278,17 @@ def test_two_databases_a_shell_and_a_container_for_development(host: Host, look:
 
 
 @pytest.mark.step("T11")
+def test_the_end_of_a_log(host: Host, look: Any) -> None:
+    said = f"for n in 1 2 3 4; do echo line $n; done; echo the password is {SECRET}"
+    host.engine.docker("run", "--name", "talus-db", "--network=none", host.engine.imported("talus/talus-db"), "sh", "-c", said)
+    result = look(parts=["containers"], log_lines=3)
+    assert [line.partition(" ")[2] or line for line in result["containers"]["db"]["log"]][:2] == ["line 3", "line 4"]
+    assert len(result["containers"]["db"]["log"]) == 3
+    assert SECRET not in str(result)
+    assert look(parts=["containers"])["containers"]["db"]["log"] == []
+
+
+@pytest.mark.step("T11")
 def test_a_link_that_broke_and_the_order_of_starts(host: Host, look: Any) -> None:
     """The database is started anew beside its dependants, and has another address: exactly that is found, and nothing when they were restarted."""
     network = host.made_network()
@@ -404,6 +415,7 @@ def test_nothing_of_talus(look: Any) -> None:
     [
         ({"heartbeat_timeout": 0}, "heartbeat_timeout must be 1 or more"),
         ({"wait": 4000}, "wait must be 0 to 3600"),
+        ({"log_lines": 1001}, "log_lines must be 0 to 1000"),
         ({"watch": -1}, "watch must be 0 to 60"),
         ({"amqp_port": 0}, "amqp_port must be 1 to 65535"),
         ({"database": "a b"}, "database must be the name of a database"),

@@ -16,6 +16,9 @@ from .names import COMPONENTS, Named, container_named, environment_named, image_
 
 _ADDRESS = re.compile(r"tcp://\[?(?P<address>[^\]/]*?)\]?:(?P<port>\d+)")
 _LARGEST_HOSTS = 1 << 20
+_LONGEST_LINE = 1000
+_SECRET = re.compile(r"passw|secret|token|credential", re.IGNORECASE)
+HIDDEN = "(a line that may hold a secret)"
 _FOUND_BY = ("name", "hostname", "image")
 """How a container was recognised, the surest way first."""
 
@@ -171,6 +174,12 @@ def hosts_of(docker: Docker, name: str) -> str:
             if file is not None:
                 return file.read(_LARGEST_HOSTS).decode("utf-8", "replace")
     return ""
+
+
+def log_of(docker: Docker, name: str, lines: int) -> List[str]:
+    """The end of a container's log. Lines that may hold a secret are not told."""
+    text = docker.logs(name, tail=lines).decode("utf-8", "replace")
+    return [HIDDEN if _SECRET.search(line) else line[:_LONGEST_LINE] for line in text.splitlines()]
 
 
 def _archive(docker: Docker, name: str) -> bytes:

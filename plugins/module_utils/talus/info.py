@@ -20,7 +20,7 @@ from ..procedure.envelope import Finding
 from .boxes import read_boxes
 from .broker import Broker, ask_broker
 from .connections import is_local
-from .containers import Container, Held, choose, held_by, read_containers
+from .containers import Container, Held, choose, held_by, log_of, read_containers
 from .daemons import Daemons, read_daemons, replaced
 from .errors import TalusError
 from .init import Init, read_init
@@ -34,6 +34,7 @@ from .verdict_daemons import in_touch
 T = TypeVar("T")
 LONGEST_WAIT = 3600.0
 _LONGEST_WATCH = 60.0
+_MOST_LINES = 1000
 _PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 _ERRORS = (TalusError, MongoError, DockerError, ServiceError)
 
@@ -54,6 +55,7 @@ class TalusInfo(Check[TalusState]):
             settle=_within("settle", params["settle"], 0),
         )
         self.watch = _within("watch", params["watch"], 0, _LONGEST_WATCH)
+        self.log_lines = int(_within("log_lines", params["log_lines"], 0, _MOST_LINES))
         self.wait = _within("wait", params["wait"], 0, LONGEST_WAIT)
         _within("amqp_port", params["amqp_port"], 1, 65535)
         self.ports = Ports(params["amqp_port"], params["login_port"])
@@ -103,7 +105,7 @@ class TalusInfo(Check[TalusState]):
         state = TalusState(time.time(), roles, init, daemons=daemons if self._wants("daemons") else None, ports=self.ports)
         if seen is not None and self._has("containers", roles):
             chosen, others = choose(seen)
-            state = replace(state, containers=chosen, others=tuple(others), held=tuple(self._held(chosen)))
+            state = replace(state, containers=chosen, others=tuple(others), held=tuple(self._held(chosen)), logs=self._logs(seen))
         if self._has("records", roles):
             state = self._with_records(state)
         if state.daemons is not None:
@@ -136,6 +138,10 @@ class TalusInfo(Check[TalusState]):
             if container is not None and container.running and container.component != "amqp":
                 found += self._try("links", partial(held_by, self.docker, container)) or []
         return [replace(held, local=bool(held.address) and is_local(held.address)) for held in found]
+
+    def _logs(self, containers: Sequence[Container]) -> Dict[str, List[str]]:
+        wanted = containers if self.log_lines else ()
+        return {each.name: self._try("logs", partial(log_of, self.docker, each.name, self.log_lines)) or [] for each in wanted}
 
     def _with_records(self, state: TalusState) -> TalusState:
         database: Optional[Database] = None

@@ -51,6 +51,8 @@ class TalusState:
     containers: Optional[Mapping[str, Optional[Container]]] = None
     others: Tuple[Container, ...] = ()
     held: Tuple[Held, ...] = ()
+    logs: Mapping[str, List[str]] = field(default_factory=dict)
+    """The end of the log of each container, by its name, where that was asked for."""
     daemons: Optional[Daemons] = None
     broker: Optional[Broker] = None
     database: Optional[Database] = None
@@ -134,6 +136,7 @@ def _container(state: TalusState, container: Optional[Container]) -> Optional[Di
         network_mode=container.network_mode,
         links=list(container.links),
         holds=[_held(each) for each in held],
+        log=state.logs.get(container.name, []),
     )
 
 

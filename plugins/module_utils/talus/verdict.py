@@ -19,6 +19,7 @@ _WHOLE = (FILE, "Debugging Talus")
 _MISSING: Dict[str, tuple[str, str, str]] = {
     "containers": ("critical", "MongoDB", "see why the engine does not answer (systemctl status docker); nothing is known of containers until it does"),
     "links": ("warning", "Docker", "see what the engine says of it; whether a container still goes by the right address cannot be told"),
+    "logs": ("warning", "Docker", "see which log driver the engine has (docker info): not every one can be read back"),
     "daemons": ("warning", "Master Daemon", "run it as root on the host of the daemons"),
     "manager": ("warning", "Master Daemon", "see what starts services on this host, and name it: manager"),
     "records": ("critical", "MongoDB", "see what mongodb_replica_set_info says of the server"),

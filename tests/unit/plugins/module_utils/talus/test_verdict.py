@@ -312,7 +312,7 @@ def test_the_database_and_parts_that_are_missing() -> None:
     away = replace(WELL, records=None, database=Database("h:27017", False, False), missing={"records": "not primary"})
     assert codes(away) == {"records.unreadable": "critical", "database.no_primary": "critical"}
     assert "is not initiated" in one(away, "records.unreadable").summary
-    for part in ("containers", "links", "daemons", "manager", "boxes"):
+    for part in ("containers", "links", "logs", "daemons", "manager", "boxes"):
         assert "%s.unreadable" % part in codes(replace(WELL, missing={part: "why"}))
     assert codes(TalusState(NOW)) == {"none": "warning"}
 
