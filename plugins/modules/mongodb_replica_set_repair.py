@@ -52,7 +52,7 @@ options:
     default: lift
   wait:
     description:
-      - Seconds that a repair may take until a majority acknowledges a write.
+      - Seconds that a repair may take until a majority acknowledges a write. It must be less than half of O(lock_expiry).
       - Before a repair, also in check mode, seconds to wait for what ends by itself. That is a server that starts, a rollback, an election.
     type: float
     default: 60.0
@@ -65,6 +65,9 @@ notes:
     Without C(clusterMonitor), the name that the server was started with must be given as O(replica_set), and O(host) as well.
   - A server is started again only where it is a process of a systemd unit on this node. One in a container, or started by hand, is refused with what to do.
     For that, the module must run as root, and O(login_host) be an address of the node.
+  - A server whose configuration names another one alone has moved, or was dropped from its set. If that other one is there, the repair is refused. If it is
+    another machine, if it was elected after the newest data here, or if nothing tells that this server ever was it, C(data of SET that HOST:PORT does not have)
+    must be accepted in O(accept_data_loss). The same goes for a set that is initiated on data. Before MongoDB 5.0, a server cannot tell that it has none.
   - Members that are dropped must have been stopped for good before. One that comes back finds itself removed, and must be emptied before it joins again.
   - What was written into a configuration file or a unit can be taken back with M(fieldops.runbooks.runbook_undo), by the numbers of these changes. What was
     done to the set cannot.

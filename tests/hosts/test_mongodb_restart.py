@@ -101,16 +101,21 @@ def test_by_its_configuration_file(place: Place) -> None:
     assert [refusal["guard"] for refusal in refused["refusals"]] == ["replica_set"]
     made = place.repaired()
     assert actions(made) == ["set_replset", "restart"]
-    assert place.host.read(CONF) == (HEAD + "replication: # of Talus\n  oplogSizeMB: 50\n  replSetName: rs0  # see there\n" + TAIL).encode()
+    written = place.host.read(CONF)
+    assert written == (HEAD + "replication: # of Talus\n  oplogSizeMB: 50\n  replSetName: rs0  # see there\n" + TAIL).encode()
+    # The file can be taken back, and the server goes on with what it was started with.
+    undone = place.operator.module(place, "runbook_undo", undo_id=made["undo_id"], changes=[0])
+    assert undone["changed"]
+    assert place.host.read(CONF) == written.replace(b"rs0", b"rs1")
+    assert place.run()["replica_set"]["condition"] == "healthy"
 
     # Alone on the data of a set; the file says already what it is to say.
-    named = place.host.read(CONF)
     place.configure("")
     place.run(check=True)
-    place.host.put(named, CONF, mode=0o640)
+    place.host.put(written, CONF, mode=0o640)
     made = place.repaired()
     assert actions(made) == ["restart"]
-    assert place.host.read(CONF) == named
+    assert place.host.read(CONF) == written
 
 
 @pytest.mark.step("T14")
