@@ -77,12 +77,6 @@ def test_a_set_that_was_never_initiated_shows_as_a_master_that_dies(talus: Talus
     assert talus.web("/api/task/", {"name": "lost"}) == 500
 
 
-def test_pages_are_shown_while_nothing_can_be_written(talus: TalusHost) -> None:
-    talus.stepped_down()
-    assert (talus.web("/api/slave/"), talus.web("/api/task/", {"name": "lost"})) == (200, 500)
-    assert "NotPrimaryError" in talus.host.read(f"{LOGS}/apache2/error.log").decode()
-
-
 def test_a_slave_takes_its_time_and_an_orphan_none_of_it(talus: TalusHost) -> None:
     """Units end what is theirs; processes that only look like it are nobody's."""
     decoys, orphan = talus.decoys(), talus.orphan_slave()

@@ -274,6 +274,9 @@ def as_installed() -> None:
     for file in SETTINGS.iterdir():
         if not (KEPT / "talus-lab" / file.name).exists():
             file.unlink()
+    for kept, used in ((KEPT / "talus-lab/db.env", ENVIRONMENT), (KEPT / "src/db/bin/start", SOURCE / "db/bin/start")):
+        if kept.read_bytes() != used.read_bytes():
+            stop(["db"])  # it may take writes, and not be what it was
     run("rsync", "--archive", "--checksum", f"{KEPT}/talus-lab/", f"{SETTINGS}/")
     no_placeholder()
     if unit("db") != "docker.talus-db.service":

@@ -127,3 +127,7 @@ def main() -> None:
     port = int(sys.argv[1]) if sys.argv[1:] and sys.argv[1].isdigit() else 80
     with Server(("0.0.0.0", port), Handler) as server:  # noqa: S104
         server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

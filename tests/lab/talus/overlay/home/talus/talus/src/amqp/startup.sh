@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 
 mkdir -p /talus/logs/rabbitmq
 chown rabbitmq:rabbitmq /talus/logs/rabbitmq

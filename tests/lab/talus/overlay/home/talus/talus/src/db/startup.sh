@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 
 mkdir -p /talus/logs/mongodb || true
 mkdir -p /talus/data/mongodb || true
