@@ -186,6 +186,8 @@ elapsed:
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.connect.docker import DockerError
+from ..module_utils.connect.libvirt import LibvirtError
+from ..module_utils.connect.mongo import MongoError
 from ..module_utils.connect.postgres import OPTIONS as POSTGRES_OPTIONS
 from ..module_utils.connect.postgres import PostgresError
 from ..module_utils.connect.service import ServiceError
@@ -199,6 +201,8 @@ from ..module_utils.jobrunner.image import STORES as IMAGE_STORES
 from ..module_utils.jobrunner.output_undo import STORES as OUTPUT_STORES
 from ..module_utils.jobrunner.setting_run import STORES as SETTING_STORES
 from ..module_utils.jobrunner.undo import STORES as JOB_STORES
+from ..module_utils.libvirt.errors import VirtualError
+from ..module_utils.libvirt.undo import STORES as LIBVIRT_STORES
 from ..module_utils.mongodb.errors import MongodbError
 from ..module_utils.mongodb.undo import STORES as MONGODB_STORES
 from ..module_utils.node.restart_undo import STORES as RESTART_STORES
@@ -218,10 +222,11 @@ STORES = {
     **SETTING_STORES,
     **DEPLOY_STORES,
     **JOB_STORES,
+    **LIBVIRT_STORES,
     **MONGODB_STORES,
     **TALUS_STORES,
 }
-ERRORS = (PostgresError, FitsError, ServiceError, JobRunnerError, SqliteError, DockerError, MongodbError, TalusError)
+ERRORS = (PostgresError, FitsError, ServiceError, JobRunnerError, SqliteError, DockerError, LibvirtError, VirtualError, MongoError, MongodbError, TalusError)
 
 
 def main() -> None:

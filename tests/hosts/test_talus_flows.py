@@ -17,7 +17,7 @@ EVERYTHING = {"db", "amqp", "web", "master", "slave"}
 
 
 def play(operator: Operator, talus: TalusHost, name: str, check: bool = False, **variables: Any) -> Run:
-    return operator.play(f"talus_{name}", talus, check=check, **{**FAST, **variables})
+    return operator.play(name, talus, check=check, **{**FAST, **variables})
 
 
 def working(talus: TalusHost) -> set[str]:
@@ -33,7 +33,7 @@ def seeded(talus: TalusHost) -> Iterator[TalusHost]:
 @pytest.mark.step("T1", "T11", "T16", "T18", "T19")
 def test_all_is_well_and_the_sweep_changes_nothing(talus: TalusHost, operator: Operator) -> None:
     before = talus.state()
-    run = play(operator, talus, "triage")
+    run = play(operator, talus, "talus_triage")
     assert (run.rc, run.changed) == (0, 0)
     assert not {code for code in run.standing if code.startswith("talus.")}
     assert talus.state()["containers"] == before["containers"]
@@ -43,15 +43,15 @@ def test_all_is_well_and_the_sweep_changes_nothing(talus: TalusHost, operator: O
 def test_a_broker_that_was_restarted_alone(seeded: TalusHost, operator: Operator) -> None:
     """Both daemons run, and are deaf."""
     seeded.restart_broker()
-    looked = play(operator, seeded, "stack_restart")
+    looked = play(operator, seeded, "talus_stack_restart")
     assert (looked.rc, looked.changed) == (0, 0)
     assert {"talus.daemon.deaf", "talus.order.master_before_amqp"} <= looked.standing
     assert seeded.daemons("master")
-    mended = play(operator, seeded, "stack_restart", talus_repair=True)
+    mended = play(operator, seeded, "talus_stack_restart", talus_repair=True)
     assert mended.rc == 0, mended.output
     assert not {code for code in mended.standing if code.startswith("talus.daemon")}
     assert working(seeded) == EVERYTHING
-    again = play(operator, seeded, "stack_restart", talus_repair=True)
+    again = play(operator, seeded, "talus_stack_restart", talus_repair=True)
     assert (again.rc, again.changed) == (0, 0)
 
 
@@ -60,7 +60,7 @@ def test_a_database_that_came_back_with_another_address(seeded: TalusHost, opera
     """The link of the web application and the master's environment lead nowhere: both are restarted, the broker and the slave are not."""
     containers, slave = seeded.containers(), seeded.daemons("slave")
     seeded.restart_database()
-    mended = play(operator, seeded, "stack_restart", talus_repair=True)
+    mended = play(operator, seeded, "talus_stack_restart", talus_repair=True)
     assert mended.rc == 0, mended.output
     assert working(seeded) == EVERYTHING
     assert seeded.containers()["talus-amqp"]["id"] == containers["talus-amqp"]["id"]
@@ -71,7 +71,7 @@ def test_a_database_that_came_back_with_another_address(seeded: TalusHost, opera
 def test_the_power_is_back(seeded: TalusHost, operator: Operator) -> None:
     """Everything is started at once, in no order."""
     seeded.power_loss()
-    mended = play(operator, seeded, "stack_restart", talus_repair=True)
+    mended = play(operator, seeded, "talus_stack_restart", talus_repair=True)
     assert mended.rc == 0, mended.output
     assert working(seeded) == EVERYTHING
     assert not {code for code in mended.standing if code.startswith(("talus.daemon", "talus.container", "talus.link"))}
@@ -80,15 +80,15 @@ def test_the_power_is_back(seeded: TalusHost, operator: Operator) -> None:
 @pytest.mark.step("T13", "T14")
 def test_a_set_that_was_never_initiated_shows_as_a_master_that_dies(seeded: TalusHost, operator: Operator) -> None:
     seeded.uninitiated()
-    seen = play(operator, seeded, "triage")
+    seen = play(operator, seeded, "talus_triage")
     assert {"talus.daemon.flapping", "talus.database.no_primary"} <= seen.standing
-    looked = play(operator, seeded, "replica_set")
+    looked = play(operator, seeded, "talus_replica_set")
     assert (looked.rc, looked.changed) == (0, 0), looked.output
-    mended = play(operator, seeded, "replica_set", talus_repair=True)
+    mended = play(operator, seeded, "talus_replica_set", talus_repair=True)
     assert mended.rc == 0, mended.output
     assert set(looked.plans) <= set(mended.plans)
     assert working(seeded) == EVERYTHING
-    again = play(operator, seeded, "replica_set", talus_repair=True)
+    again = play(operator, seeded, "talus_replica_set", talus_repair=True)
     assert (again.rc, again.changed) == (0, 0)
 
 
@@ -97,7 +97,7 @@ def test_a_set_that_was_never_initiated_shows_as_a_master_that_dies(seeded: Talu
 def test_pages_are_shown_and_nothing_can_be_saved(seeded: TalusHost, operator: Operator, fault: str) -> None:
     getattr(seeded, fault)()
     assert not seeded.works(["db"])["db"]
-    mended = play(operator, seeded, "replica_set", talus_repair=True)
+    mended = play(operator, seeded, "talus_replica_set", talus_repair=True)
     assert mended.rc == 0, mended.output
     assert seeded.works(["db"])["db"]
 
@@ -108,10 +108,10 @@ def test_a_slave_that_takes_its_time_is_waited_for_and_one_that_hangs_is_killed(
     decoys = seeded.decoys()
     seeded.slave_stop_takes(20)
     (before,) = seeded.daemons("slave")
-    said = play(operator, seeded, "daemon_restart", check=True, talus_repair=True)
+    said = play(operator, seeded, "talus_daemon_restart", check=True, talus_repair=True)
     assert said.rc == 0
     assert [each["pid"] for each in seeded.daemons("slave")] == [before["pid"]]
-    waited = play(operator, seeded, "daemon_restart", talus_repair=True, talus_daemons=["slave"])
+    waited = play(operator, seeded, "talus_daemon_restart", talus_repair=True, talus_daemons=["slave"])
     assert waited.rc == 0, waited.output
     assert "stopped" in seeded.log("slave") or "stop" in seeded.log("slave")
     (after,) = seeded.daemons("slave")
@@ -120,7 +120,7 @@ def test_a_slave_that_takes_its_time_is_waited_for_and_one_that_hangs_is_killed(
     seeded.slave_hangs()
     seeded.systemctl("restart", "slave")
     seeded.wait_works("slave", timeout=240)
-    killed = play(operator, seeded, "daemon_restart", talus_repair=True, talus_stop_timeout=5)
+    killed = play(operator, seeded, "talus_daemon_restart", talus_repair=True, talus_stop_timeout=5)
     assert killed.rc == 0, killed.output
     seeded.slave_hangs(on=False)
     assert working(seeded) == EVERYTHING
@@ -131,7 +131,7 @@ def test_a_slave_that_takes_its_time_is_waited_for_and_one_that_hangs_is_killed(
 def test_records_and_images(seeded: TalusHost, operator: Operator) -> None:
     seeded.dead_slave()
     seeded.image(age=100000.0)
-    run = play(operator, seeded, "images")
+    run = play(operator, seeded, "talus_images")
     assert (run.rc, run.changed) == (0, 0)
     assert {"talus.slave.silent", "talus.image.stuck"} <= run.standing
 
@@ -139,10 +139,10 @@ def test_records_and_images(seeded: TalusHost, operator: Operator) -> None:
 @pytest.mark.step("T17")
 def test_the_broker_is_restarted_with_all_that_goes_deaf_by_it(seeded: TalusHost, operator: Operator) -> None:
     before = seeded.containers()["talus-amqp"]["id"]
-    looked = play(operator, seeded, "amqp")
+    looked = play(operator, seeded, "talus_amqp")
     assert (looked.rc, looked.changed) == (0, 0)
     assert seeded.containers()["talus-amqp"]["id"] == before
-    done = play(operator, seeded, "amqp", talus_repair=True)
+    done = play(operator, seeded, "talus_amqp", talus_repair=True)
     assert done.rc == 0, done.output
     assert seeded.containers()["talus-amqp"]["id"] != before
     assert working(seeded) == EVERYTHING
@@ -154,12 +154,12 @@ def test_a_development_container_beside_the_web_application(seeded: TalusHost, o
     source = "/home/talus/talus/src/web"
     seeded.host.run(["sh", "-c", f"test -e {source}/manage.py || touch {source}/manage.py"])
     dev = {"talus_web_source": source, "talus_web_dev_command": ["sleep", "1000000"]}
-    assert play(operator, seeded, "web_dev", check=True, **dev).rc == 0
+    assert play(operator, seeded, "talus_web_dev", check=True, **dev).rc == 0
     assert "talus-web_dev" not in seeded.containers()
-    started = play(operator, seeded, "web_dev", **dev)
+    started = play(operator, seeded, "talus_web_dev", **dev)
     assert started.rc == 0, started.output
     assert seeded.containers()["talus-web_dev"]["running"]
-    assert play(operator, seeded, "web_dev", **dev).changed == 0
-    assert play(operator, seeded, "web_dev", talus_web_dev_state="absent").rc == 0
+    assert play(operator, seeded, "talus_web_dev", **dev).changed == 0
+    assert play(operator, seeded, "talus_web_dev", talus_web_dev_state="absent").rc == 0
     assert "talus-web_dev" not in seeded.containers()
     assert seeded.containers()["talus-web"]["id"] == production

@@ -86,7 +86,7 @@ def broker_of(value: Any) -> Optional[Broker]:
         uptime=told["uptime"] / 1000 if "uptime" in told else None,
         nodes=tuple(sorted(map(str, nodes))),
         running_nodes=tuple(sorted(map(str, running_nodes))),
-        **{name: _number(told.get(name)) for name in ("memory_used", "memory_limit", "disk_free", "disk_free_limit")},  # type: ignore[arg-type]
+        **{name: _number(told.get(name)) for name in ("memory_used", "memory_limit", "disk_free", "disk_free_limit")},
         alarms=None if alarms is None else tuple(sorted(map(_alarm, alarms), key=lambda alarm: (alarm.node, alarm.kind))),
         partitions=tuple(tuple(map(str, part)) for part in _islands(told.get("partitions", []))),
         listeners=_sorted(_listener(row) for row in told.get("listeners", [])),

@@ -366,6 +366,7 @@ from crash.jobs import (  # noqa: E402
     Retried,
 )
 from crash.level4 import RemoveOutput, RemoveOutputElsewhere  # noqa: E402  it builds on what is above
+from crash.libvirt import SCENARIOS as LIBVIRT  # noqa: E402
 from crash.mongodb import SCENARIOS as MONGODB  # noqa: E402
 from crash.setting import AddSecretSetting, RemoveSetting, ReplaceSetting  # noqa: E402
 from crash.talus import SCENARIOS as TALUS  # noqa: E402
@@ -385,6 +386,7 @@ SCENARIOS: dict[str, Sequence[type[Scenario]]] = {
     "jobrunner_setting": (ReplaceSetting, AddSecretSetting, RemoveSetting),
     "runbook_undo": (UndoneReset,),
     "service_restart": (StartServices, StopServices),
+    **LIBVIRT,
     **MONGODB,
     **TALUS,
 }
