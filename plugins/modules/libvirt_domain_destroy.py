@@ -215,6 +215,10 @@ changes:
       description: Whether the change can be undone.
       type: bool
       sample: false
+    data_loss:
+      description: What would be lost, if anything. Nothing that has to be accepted here.
+      type: str
+      sample: ""
     done:
       description: Whether it was done. Always false in check mode.
       type: bool
