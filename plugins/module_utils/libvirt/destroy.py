@@ -83,8 +83,8 @@ class Destroy(Procedure[DestroyState]):
         self.planned = {domain.uuid: domain for domain in targets(state.domains, self.wish)}
         return plan(state.domains, self.wish)
 
-    def batches(self, changes: Sequence[Change]) -> Iterator[Sequence[Change]]:
-        yield changes
+    def batches(self, plan: Sequence[Change]) -> Iterator[Sequence[Change]]:
+        yield plan
 
     def apply(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         domains = [self.planned[_uuid(change)] for change in changes]

@@ -12,11 +12,12 @@ from ..procedure.check import Procedure
 from ..procedure.envelope import Change, Finding, Image, Outcome
 from ..procedure.errors import Refusal
 from ..procedure.undo import Store, matches
+from . import network_plan
 from .argspec import seconds
 from .destroy import ANSWER
 from .errors import VirtualError
 from .network_findings import RUNBOOK, of_network
-from .network_plan import ACTIVE, AUTOSTART, LIVE, Wish, definition_to_make, guards, in_use, now_image, plan, split
+from .network_plan import ACTIVE, AUTOSTART, LIVE, Wish, definition_to_make, in_use, now_image, split
 from .network_xml import StaticHost, build
 from .networks import Network, NetworksState, network_of, read_attached
 
@@ -50,10 +51,10 @@ class HaveNetwork(Procedure[NetworksState]):
         return [Finding("libvirt.network.healthy", "ok", network.name, text, detail, None, RUNBOOK)]
 
     def plan(self, state: NetworksState) -> List[Change]:
-        return plan(state.named(self.wish.name), self.wish)
+        return network_plan.plan(state.named(self.wish.name), self.wish)
 
-    def guards(self, state: NetworksState, changes: Sequence[Change]) -> List[Refusal]:
-        return guards(state.named(self.wish.name), self.wish)
+    def guards(self, state: NetworksState, plan: Sequence[Change]) -> List[Refusal]:
+        return network_plan.guards(state.named(self.wish.name), self.wish)
 
     def facts(self, state: NetworksState) -> Mapping[str, Any]:
         network = state.named(self.wish.name)
