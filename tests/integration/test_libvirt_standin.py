@@ -121,7 +121,7 @@ def test_each_end_is_told_from_the_others(hypervisor: Hypervisor, destroy: Any) 
     notes = [change.get("note", "").partition(":")[0] for change in result["changes"]]
     assert notes == ["", "it ended by itself meanwhile", "it will not die", "it will not die"]
     assert "Device or resource busy" in result["msg"] and "(code 38)" in result["msg"]
-    assert "2 domains will not die, 1 others were destroyed" in result["msg"]
+    assert "2 of 3 domains will not die" in result["msg"]
     assert result["survivors"] == hypervisor.running() == JOBS[2:]
     assert codes(result) == {"domain.will_not_die"}
     assert result["changed"]

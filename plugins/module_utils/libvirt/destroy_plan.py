@@ -131,7 +131,7 @@ def failure(state: DestroyState, done: int) -> str:
     """What the run says when some did not die."""
     parts = ["%s: %s" % (name, why) for name, why in sorted(state.survivors.items())]
     parts += ["%s: libvirt calls it destroyed, but its process %d is still there" % (name, pid) for name, pid in sorted(state.lingering.items())]
-    return "%d domains will not die, %d others were destroyed. %s" % (len(parts), done, "; ".join(parts))
+    return "%d of %d domains will not die; the rest were destroyed. %s" % (len(parts), len(parts) + done, "; ".join(parts))
 
 
 def _counted(state: DomainsState) -> Dict[str, int]:
