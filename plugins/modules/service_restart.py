@@ -49,7 +49,8 @@ options:
         description:
           - Processes that belong to the service. When it is stopped none of them may be left, even if the manager knows nothing of
             them, and when it is up there must be at least one of each.
-          - The processes of the unit's own control group always count.
+          - The processes of the unit's own control group always count, but for a unit of systemd with C(KillMode=process) only its main
+            process, since the others are meant to go on, as those of libvirtd.
           - Those in containers of the node do not count, and are left alone, unless they are in that control group.
           - They are needed where the manager does not tell whether the service is up, as with an init script without C(status)
             and without a pid file; without them such a service is refused.

@@ -45,6 +45,9 @@ class Service:
     enabled: Optional[bool] = None
     main_pid: Optional[int] = None
     pids: Tuple[int, ...] = ()
+    spares: bool = False
+    """Whether a stop ends the main process only, and leaves the others on purpose: libvirtd's machines and name servers go on without it."""
+
     result: str = ""
     """How it last ended: success, exit-code, signal, timeout (it did not stop in time and was killed) ..."""
 

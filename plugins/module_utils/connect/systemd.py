@@ -14,7 +14,7 @@ from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple
 from .service import READ_TIMEOUT, Manager, Service, ServiceError, call, is_pattern, last_line, matching, program
 
 _PROPERTIES = (
-    "Id Names LoadState ActiveState SubState UnitFileState MainPID ControlGroup Result ExecMainCode ExecMainStatus NRestarts Type TriggeredBy Restart"
+    "Id Names LoadState ActiveState SubState UnitFileState MainPID ControlGroup KillMode Result ExecMainCode ExecMainStatus NRestarts Type TriggeredBy Restart"
     " RestartUSec TimeoutStopUSec InvocationID Job RemainAfterExit RefuseManualStart RefuseManualStop NeedDaemonReload"
     " ActiveEnterTimestampMonotonic ActiveExitTimestampMonotonic InactiveEnterTimestampMonotonic InactiveExitTimestampMonotonic"
 ).split()
@@ -186,6 +186,7 @@ def _service(name: str, asked: str, full: str, block: Block, clock: float) -> Se
         stop_timeout=span(block.get("TimeoutStopUSec", "")) or None,  # 0 is how systemd before 229 says that it never kills
         stops=tuple(sorted({unit for key in _STOPPED_ALONG for unit in _words(block, key)})),
         group=group,
+        spares=block.get("KillMode") == "process",
         run=block.get("InvocationID", ""),
         pending=_number(block, "Job") is not None,
         remains=block.get("RemainAfterExit") == "yes",

@@ -36,6 +36,7 @@ LoadState=loaded
 ActiveState=active
 SubState=running
 UnitFileState=enabled
+KillMode=process
 MainPID=101
 ControlGroup=
 Result=success
@@ -86,10 +87,10 @@ def test_what_systemd_shows() -> None:
     assert (ssh.name, ssh.id, ssh.known, ssh.active, ssh.sub, ssh.enabled) == ("sshd", "ssh.service", True, "active", "running", True)
     assert (ssh.main_pid, ssh.pids, ssh.exit_code, ssh.restarts, ssh.since) == (101, (101,), None, 0, 1005.0)
     assert (ssh.stops, ssh.triggered, ssh.stop_timeout, ssh.restart_delay) == (("a.service", "b.service"), ("ssh.socket",), 90.0, 0.1)
-    assert ssh.on and not ssh.restarting and not ssh.pending and ssh.manual
+    assert ssh.on and not ssh.restarting and not ssh.pending and ssh.manual and ssh.spares
     (flapping,) = _answers("fits-a", "fits-a.service", blocks, 1000.0)
     assert (flapping.exit_code, flapping.restarts, flapping.result, flapping.main_pid, flapping.enabled) == (3, 12, "exit-code", None, False)
-    assert flapping.on and flapping.restarting and flapping.pending and flapping.reload_needed and not flapping.manual
+    assert flapping.on and flapping.restarting and flapping.pending and flapping.reload_needed and not flapping.manual and not flapping.spares
     (gone,) = _answers("gone", "gone.service", blocks, 1000.0)
     assert (gone.known, gone.active, gone.load) == (False, "unknown", "not-found")
 
