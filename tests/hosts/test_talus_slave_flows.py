@@ -73,7 +73,7 @@ def test_libvirt_as_talus_needs_it(machines: LibvirtHost, operator: Operator, ta
     assert (looked.rc, looked.changed) == (0, 0), looked.output
     done = play(operator, machines, "talus_libvirt", talus_repair=True)
     assert done.rc == 0, done.output
-    settings = machines.host.read(QEMU_CONF).splitlines()
+    settings = machines.host.read(QEMU_CONF).decode().splitlines()
     assert "mac_filter = 0" in settings
     assert 'vnc_listen = "0.0.0.0"' in settings
     assert machines.host.run(["systemctl", "show", "--property=MainPID", "libvirtd"]).stdout != pid
