@@ -137,8 +137,7 @@ def test_a_queue_that_nobody_fetches_from(broker: RabbitHost, look: Looks) -> No
 
 def test_alarms_and_who_is_held_back(broker: RabbitHost, look: Looks, inside: Looks) -> None:
     broker.memory_alarm()
-    held = lambda: "blocked" in broker.ctl("list_connections", "state")  # noqa: E731
-    broker.host.wait_for(held, "a publisher is held back", 60)
+    broker.host.wait_for(lambda: "blocked" in broker.ctl("list_connections", "state"), "a publisher is held back", 60)
     broker.disk_alarm()
     expected = {"rabbitmq.alarm.memory": "critical", "rabbitmq.alarm.disk": "critical", "rabbitmq.connection.blocked": "warning"}
     by_ctl, in_container = look(via="rabbitmqctl"), inside()

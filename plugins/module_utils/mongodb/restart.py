@@ -143,7 +143,7 @@ def _edited(text: str, old: str, new: str, name: Optional[str]) -> str:
         planned = edit_for(text, name)
         if (planned.old, planned.new) == (old, new):
             return planned.apply(text)
-    back = taken_back(text, new, old, name)
+    back = taken_back(text, old=new, new=old, name=name)
     if back is None:
         raise MongodbError("what was written into it is not in it any more")
     return back

@@ -115,7 +115,7 @@ def test_an_answer_of_any_length_is_read_whole_and_warnings_beside_it_are_not(st
 def test_what_it_says_when_it_cannot(standin: Path, code: int, output: str, errors: str, kind: type[BrokerError], text: str) -> None:
     with pytest.raises(BrokerError) as caught:
         evaluate(says(standin, code, output, errors), None, "f().", 20)
-    assert type(caught.value) is kind
+    assert caught.type is kind
     assert text in str(caught.value)
     assert "abcdefghij" not in str(caught.value)
     assert "/var/lib/rabbitmq" not in str(caught.value)
@@ -162,7 +162,7 @@ def test_what_is_no_management_api(behaviour: Behaviour, kind: type[BrokerError]
         api = Management(server.url(path=""), "monitor", "the-password")
         with pytest.raises(BrokerError) as caught:
             api.get("overview?columns=node", 1)
-    assert type(caught.value) is kind
+    assert caught.type is kind
     assert text in str(caught.value)
     assert "the-password" not in str(caught.value)
 
