@@ -20,6 +20,7 @@ from ansible_collections.fieldops.runbooks.plugins.module_utils.connect import p
 from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.procfs import Process
 from lab.engine import Engine
 from lab.keeper import keeper
+from lab.mongo import free_port
 
 MARK = "LAB_TALUS"
 DAEMON = """
@@ -128,7 +129,7 @@ class Host:
         if data and component != "web":
             words += ["--volume", f"{self.path}/data:/talus/data"]
         if publish:
-            words += ["--publish", f"127.0.0.1::{INSIDE[component]}"]
+            words += ["--publish", f"127.0.0.1:{free_port()}:{INSIDE[component]}"]
         self.engine.docker("run", "--detach", *words, image, "sleep", "100000")
         return self.address(name)
 

@@ -127,9 +127,8 @@ def test_a_job_that_moved_on_between_plan_and_change_is_left_alone(backend: Back
 
 
 @pytest.mark.step("O15")
-def test_a_killed_process_is_followed_by_its_row_wherever_the_main_loop_has_moved_it(
-    backend: Backend, journal_dir: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_process_is_not_killed_when_its_job_has_moved_on(backend: Backend, journal_dir: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have finished, and what it made would be lost."""
     job = backend.add_job("running", "executing", container="running")
     change = rows.change_job
 
@@ -138,6 +137,10 @@ def test_a_killed_process_is_followed_by_its_row_wherever_the_main_loop_has_move
         return change(*arguments, **named)
 
     monkeypatch.setattr("ansible_collections.fieldops.runbooks.plugins.module_utils.jobrunner.job.change_job", moved)
+    failed = run_module("jobrunner_job", options(backend, journal_dir, job_id=[job], state="killed", settle=0))
+    assert "has moved on since it was looked at: it is running (executed)" in failed["msg"]
+    assert (failed["changed"], backend.row(job)["status_code"], backend.objects(job)["container"]) == (False, "executed", "running")
+    monkeypatch.undo()
     run_ok("jobrunner_job", options(backend, journal_dir, job_id=[job], state="killed", settle=0))
     assert backend.row(job)["status_code"] == "killed_by_admin"
 
@@ -152,6 +155,7 @@ def test_a_job_that_ended_by_itself_meanwhile_stays_as_it_ended(backend: Backend
         return change(*arguments, **named)
 
     monkeypatch.setattr("ansible_collections.fieldops.runbooks.plugins.module_utils.jobrunner.job.change_job", ended)
-    done = run_ok("jobrunner_job", options(backend, journal_dir, job_id=[job], state="killed", settle=0))
-    assert [change["done"] for change in done["changes"]] == [True, False, True]
+    failed = run_module("jobrunner_job", options(backend, journal_dir, job_id=[job], state="killed", settle=0))
+    assert "it is failed (nonzero_exit). Its row was left alone; run it again" in failed["msg"]
+    assert failed["changed"] is False
     assert backend.row(job)["status_code"] == "nonzero_exit"

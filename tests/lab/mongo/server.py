@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
+import random
 import signal
 import socket
 import subprocess
@@ -318,10 +320,12 @@ class Mongod:
 
 
 def free_port() -> int:
-    """A port that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind((ADDRESS, 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on right now, below those that the kernel and every engine hand out by themselves."""
+    while True:
+        port = random.randrange(20000, 30000)  # noqa: S311  it need not be a surprise
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind((ADDRESS, port))
+            return port
 
 
 def wait_for(predicate: Callable[[], T], what: str, timeout: float = PATIENCE) -> T:
