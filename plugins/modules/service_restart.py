@@ -49,8 +49,7 @@ options:
         description:
           - Processes that belong to the service. When it is stopped none of them may be left, even if the manager knows nothing of
             them, and when it is up there must be at least one of each.
-          - The processes of the unit's own control group always count, but for a unit of systemd with C(KillMode=process) only its main
-            process, since the others are meant to go on, as those of libvirtd.
+          - The processes of the unit's own control group always count, unless O(services[].spare_children) spares them.
           - Those in containers of the node do not count, and are left alone, unless they are in that control group.
           - They are needed where the manager does not tell whether the service is up, as with an init script without C(status)
             and without a pid file; without them such a service is refused.
@@ -172,6 +171,13 @@ options:
       settle:
         description: In place of O(settle).
         type: float
+      spare_children:
+        description:
+          - Of a unit of systemd with C(KillMode=process), which itself ends only its main process, leave the others alone as well. They are meant
+            to go on without it, as the virtual machines and name servers of libvirtd are.
+          - Without it, such a process counts as one that was left behind.
+        type: bool
+        default: false
       log_files:
         description: Logs of this service, whose last lines are kept as evidence.
         type: list

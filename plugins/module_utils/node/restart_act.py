@@ -92,7 +92,7 @@ class Steward:
         return found
 
     def _with_processes(self, seen: Seen) -> Seen:
-        of_unit = [process for process in map(read_process, _to_end(seen.service, seen.service.pids)) if process is not None]
+        of_unit = [process for process in map(read_process, _to_end(seen, seen.service.pids)) if process is not None]
         matched = self._matched(seen.spec, seen.service.pids)
         running = {process.pid: process for process in of_unit + [process for processes_ in matched for process in processes_]}
         missing = [_described(pattern) for pattern, found in zip(seen.spec.processes, matched) if not found]
@@ -176,7 +176,7 @@ class Steward:
         """Processes that should be gone: those that ran before, what is in the control group, and what the patterns match."""
         found = {process.pid: process for process in seen.running if is_alive(process)}
         of_unit = group_pids(seen.service.group)
-        for pid in _to_end(seen.service, of_unit):
+        for pid in _to_end(seen, of_unit):
             process = read_process(pid)
             if process is not None:
                 found[pid] = process
@@ -297,9 +297,10 @@ def _how(service: Service) -> str:
     return "; %s" % ", ".join(parts) if parts else ""
 
 
-def _to_end(service: Service, pids: Sequence[int]) -> List[int]:
+def _to_end(seen: Seen, pids: Sequence[int]) -> List[int]:
     """Of the processes of a unit those that a stop must end."""
-    return [pid for pid in pids if not service.spares or pid == service.main_pid]
+    spared = seen.spec.spare_children and seen.service.spares
+    return [pid for pid in pids if not spared or pid == seen.service.main_pid]
 
 
 def _described(pattern: Any) -> str:

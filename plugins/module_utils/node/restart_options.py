@@ -47,6 +47,7 @@ SERVICE: Options = {
     "stop_timeout": {"type": "float"},
     "start_timeout": {"type": "float"},
     "settle": {"type": "float"},
+    "spare_children": {"type": "bool", "default": False},
     "log_files": {"type": "list", "elements": "path", "default": []},
 }
 """One element of ``services``. Not part of the argument specification, because a plain name is accepted as well."""
@@ -78,6 +79,7 @@ class Spec:
     start_timeout: float = 60.0
     settle: Optional[float] = None
     log_files: Tuple[str, ...] = ()
+    spare_children: bool = False
 
     def kept(self) -> Dict[str, Any]:
         """What an undo needs; a probe may hold secrets, so it is not kept."""
@@ -164,6 +166,7 @@ def _spec(where: str, options: Mapping[str, Any], defaults: Spec) -> Spec:
         defaults.start_timeout if own["start_timeout"] is None else own["start_timeout"],
         defaults.settle if own["settle"] is None else own["settle"],
         tuple(_absolute("%s: log_files" % where, path) for path in options["log_files"]),
+        bool(options["spare_children"]),
     )
 
 
