@@ -1,0 +1,185 @@
+# Copyright (c) 2026, the fieldops.runbooks contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From the root of a b-tree to its leaves, while the tree may be changing, be damaged, or lead in a circle.
+
+A reader is any ``read(address, length) -> bytes`` that raises MotrError where it cannot: see memory.py.
+Source: be/btree.c. Every leaf is as deep as every other: a child's level is its parent's less one.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field, replace
+from typing import Callable, Iterator, List, NamedTuple, Optional, Set, Tuple
+
+from .btree import HEAD, Fault, Node, node_size, parse_node
+from .btree_types import TREES, Order, order
+from .errors import MotrError
+
+Read = Callable[[int, int], bytes]
+
+
+class Limits(NamedTuple):
+    """How much is read at most. ``attempts``: a node that is damaged is read again, as it may have been changed meanwhile."""
+
+    nodes: int = 100000
+    size: int = 1 << 30
+    """Bytes of all nodes."""
+    node_size: int = 1 << 20
+    """Bytes of one node."""
+    attempts: int = 3
+
+
+USUAL = Limits()
+
+
+class Range(NamedTuple):
+    """Keys from ``low`` to ``high``, both included, as btree_types.order() gives them. An empty one is no bound."""
+
+    low: Order = ()
+    high: Order = ()
+
+    def holds(self, place: Order) -> bool:
+        return not (self.low and place < self.low) and not (self.high and place > self.high)
+
+
+ALL = Range()
+
+
+class Visit(NamedTuple):
+    """A node on the way. ``node`` is None where none was read. With ``faults`` its children are not followed.
+
+    To those of the node itself come: unreadable, too_long, cycle, level, tree (it is of another one), limit (the walk ended here).
+    """
+
+    address: int
+    parent: int
+    node: Optional[Node]
+    faults: Tuple[Fault, ...]
+
+
+class _Place(NamedTuple):
+    """Where to go next. ``level`` is the one that is expected, -1 for a root."""
+
+    address: int
+    parent: int
+    level: int
+
+
+@dataclass
+class _Walk:
+    read: Read
+    limits: Limits
+    within: Range
+    ahead: List[_Place]
+    """A stack, so that leaves come in the order of their keys."""
+    seen: Set[int] = field(default_factory=set)
+    size: int = 0
+    root: Optional[Node] = None
+
+    def run(self) -> Iterator[Visit]:
+        while self.ahead:
+            place = self.ahead.pop()
+            if place.address in self.seen:
+                yield Visit(place.address, place.parent, None, (Fault("cycle", "the node at %#x is reached a second time" % place.address),))
+                continue
+            stop = self.spent()
+            if stop:
+                yield Visit(place.address, place.parent, None, (Fault("limit", stop),))
+                return
+            self.seen.add(place.address)
+            yield self.visit(place)
+
+    def spent(self) -> str:
+        if len(self.seen) >= self.limits.nodes:
+            return "the walk ended after %d nodes" % self.limits.nodes
+        return "the walk ended after %d bytes" % self.size if self.size >= self.limits.size else ""
+
+    def visit(self, place: _Place) -> Visit:
+        try:
+            node = read_node(self.read, place.address, self.limits)
+        except MotrError as exc:
+            return Visit(place.address, place.parent, None, (Fault("unreadable", str(exc)),))
+        self.size += max(HEAD, node.size)
+        faults = node.faults + tuple(self.strange(place, node))
+        if self.root is None and not faults:
+            self.root = node
+            _refuse_unordered(node, self.within)
+        if not faults:
+            self.ahead += [_Place(child, node.address, node.level - 1) for child in reversed(_children(node, self.within))]
+        return Visit(place.address, place.parent, node, faults)
+
+    def strange(self, place: _Place, node: Node) -> Iterator[Fault]:
+        """What is wrong with a sound node at this place."""
+        if node.faults or self.root is None:
+            return
+        if node.level != place.level:
+            yield Fault("level", "its level is %d, below its parent it should be %d" % (node.level, place.level))
+        if (node.tree_type, node.fid) != (self.root.tree_type, self.root.fid):
+            mine, wanted = ("%s %s" % (one.tree_name, one.fid) for one in (node, self.root))
+            yield Fault("tree", "it is of the tree %s, the root of %s" % (mine, wanted))
+
+
+def _refuse_unordered(root: Node, within: Range) -> None:
+    if within != ALL and root.keys and not order(root.tree_type, root.keys[0]):
+        raise MotrError("keys of a tree of type %d (%s) are not known to have an order to look up by" % (root.tree_type, TREES[root.tree_type]))
+
+
+def _children(node: Node, within: Range) -> Tuple[int, ...]:
+    """The children that may hold keys of a range: key i is the smallest that child i + 1 may hold."""
+    if within == ALL or node.is_leaf:
+        return node.children
+    places = [order(node.tree_type, key) for key in node.keys]
+    if not all(places):
+        return node.children
+    first = bisect_right(places, within.low) if within.low else 0
+    last = bisect_right(places, within.high) if within.high else len(places)
+    return node.children[first : last + 1]
+
+
+def read_node(read: Read, address: int, limits: Limits = USUAL) -> Node:
+    """The node at an address. Its length is believed only if the checksum of its head is right. MotrError where it cannot be read."""
+    node = Node(address)
+    for _attempt in range(max(1, limits.attempts)):
+        head = read(address, HEAD)
+        size = node_size(head)
+        if size > limits.node_size:
+            fault = Fault("too_long", "the node has %d bytes, and at most %d are read" % (size, limits.node_size))
+            return replace(parse_node(head, address), faults=(fault,))
+        node = parse_node(read(address, size) if size else head, address)
+        if not size:  # that the rest of it was not read is no damage
+            node = replace(node, faults=tuple(fault for fault in node.faults if fault.code != "cut_short"))
+        if not node.faults:
+            break
+    return node
+
+
+def walk(read: Read, root: int, limits: Limits = USUAL, within: Range = ALL) -> Iterator[Visit]:
+    """Nodes from a root downwards, leaves in the order of their keys, each address once; with ``within`` only those that may hold such keys.
+
+    A damaged node is told and not followed. MotrError only where keys have no known order and ``within`` asks for some.
+    """
+    return _Walk(read, limits, within, [_Place(root, 0, -1)]).run()
+
+
+class Found(NamedTuple):
+    """A record, or, where ``fault`` is one, what may have been missed here."""
+
+    key: bytes
+    value: bytes
+    visit: Visit
+    fault: Optional[Fault] = None
+
+
+def records(read: Read, root: int, limits: Limits = USUAL, within: Range = ALL) -> Iterator[Found]:
+    """Records of a range in the order of their keys, read as they are asked for. Records of damaged leaves are left out, and that told."""
+    for visit in walk(read, root, limits, within):
+        for fault in visit.faults:
+            yield Found(b"", b"", visit, fault)
+        node = visit.node
+        if node is None or visit.faults or not node.is_leaf:
+            continue
+        for key, value in zip(node.keys, node.values):
+            if within == ALL or within.holds(order(node.tree_type, key)):
+                yield Found(key, value, visit)
