@@ -42,7 +42,7 @@ except RabbitMQError as exc:
 def talus(host: Callable[..., Host]) -> Iterator[RabbitHost]:
     """A broker with a master and two slaves."""
     broker = RabbitHost(host("rabbitmq"))
-    for part in ("__init__.py", "connect", "procedure", "rabbitmq"):
+    for part in ("__init__.py", "startup.py", "connect", "procedure", "rabbitmq"):
         broker.host.put(ROOT / "plugins/module_utils" / part, f"{PLACE}/module_utils/{part}")
     broker.talus()
     yield broker

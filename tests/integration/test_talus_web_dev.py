@@ -46,7 +46,10 @@ class Developer:
         return run_module("runbook_undo", {"undo_id": undo_id, "journal_dir": self.journal})
 
     def seen(self, name: str = "talus-web_dev") -> dict[str, Any] | None:
-        return self.host.engine.inspect(name)
+        found = self.host.engine.inspect(name)
+        if found:
+            found["Mounts"].sort(key=lambda mount: mount["Destination"])  # which the engine lists in any order
+        return found
 
     def exec(self, *command: str) -> str:
         return self.host.engine.docker("exec", "talus-web_dev", *command)

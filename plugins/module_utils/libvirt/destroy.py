@@ -18,6 +18,7 @@ from ..connect.libvirt import Libvirt, LibvirtAway, together
 from ..connect.procfs import Process, read_process
 from ..procedure.check import Procedure
 from ..procedure.envelope import Change, Finding, Image, Outcome
+from ..procedure.evidence import place
 from ..procedure.journal import Journal
 from ..procedure.undo import Store
 from . import evidence
@@ -46,7 +47,7 @@ class Destroy(Procedure[DestroyState]):
         self.uri: str = params["uri"]
         self.timeout = seconds("timeout", params["timeout"])
         self.libvirt = Libvirt(self.uri, ANSWER, readonly=False)
-        self.kept = evidence.place(Journal(params["journal_dir"]).directory)
+        self.kept = place(Journal(params["journal_dir"]).directory)
         self.planned: Dict[str, Domain] = {}
         self.seen: Sequence[Domain] = ()
         self.gone: List[str] = []

@@ -98,7 +98,8 @@ def carry_out(libvirt: Libvirt, change: Change) -> None:
     elif part == AUTOSTART:
         libvirt.autostart_network(name, after["autostart"])
     elif part == LIVE:
-        libvirt.stop_network(name)
+        if (libvirt.network(name) or {}).get("active"):  # it is not after a restart that was killed in the middle
+            libvirt.stop_network(name)
         libvirt.start_network(name)
     else:
         _set_row(libvirt, name, part, change.before or {}, after)

@@ -151,7 +151,8 @@ def now_image(network: Optional[Network], part: str) -> Optional[Image]:
     if network is None:
         return None
     if part == LIVE:
-        return dict(network.live.parts if network.live else {}, bridge_exists=network.active and not network.bridge_gone)
+        # What is down comes up as it is defined, also when a restart was killed in the middle.
+        return dict((network.live or network.definition).parts, bridge_exists=network.active and not network.bridge_gone)
     if part:
         return dict(host_image(network, part))
     return {"persistent": network.persistent, **network.definition.parts, "xml": plain(network.definition.xml)}

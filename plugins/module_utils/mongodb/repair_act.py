@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from ..connect.mongo import Mongo, MongoError
@@ -26,6 +27,8 @@ WITH_TERM = 9
 """Wire version of 4.4, the first whose configurations have a term."""
 ELECTION = 10.0
 """Seconds to try to be elected; after that the members do it among themselves."""
+RENEWAL = 5.0
+"""Seconds to try to give a forced configuration its term back."""
 COLLECTION = "writes"
 SYSTEM = ("admin", "config", "local")
 _EVERYWHERE = ("2.", "3.0.", "3.2.", "3.4.")
@@ -154,15 +157,21 @@ def _stand(mongo: Mongo) -> None:
         if hello.get("ismaster"):
             _renew_term(mongo, hello)
             return
-        if hello.get("primary"):
+        if hello.get("primary") and hello["primary"] != hello.get("me"):
             return
-        _refusal(lambda: mongo.command("replSetStepUp"))
+        if not hello.get("primary"):  # one that is elected names itself before it takes writes
+            _refusal(lambda: mongo.command("replSetStepUp"))
 
 
 def _renew_term(mongo: Mongo, hello: Mapping[str, Any]) -> None:
-    config = _config(mongo)
-    if hello.get("maxWireVersion", 0) >= WITH_TERM and config.get("term", -1) == -1:
-        _refusal(lambda: mongo.command("replSetReconfig", dict(config, version=config["version"] + 1)))
+    """A primary that has just been elected refuses that until it has had a write of its own acknowledged."""
+    if hello.get("maxWireVersion", 0) < WITH_TERM:
+        return
+    for _again in pauses(RENEWAL):
+        config = _config(mongo)
+        if config.get("term", -1) != -1:
+            return
+        _refusal(partial(mongo.command, "replSetReconfig", dict(config, version=config["version"] + 1)))
 
 
 def _config(mongo: Mongo) -> Dict[str, Any]:

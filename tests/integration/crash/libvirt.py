@@ -145,7 +145,18 @@ class ReplaceNetwork(OfNetwork):
         return {**super().arguments(), "replace": True, "active": False}
 
 
+class RestartNetwork(OfNetwork):
+    """It is another one, and active: only a restart takes up what is defined. Killed in the middle of that, the network is down, and an undo starts it."""
+
+    def fill(self) -> None:
+        other = network_xml(range(2, 4), bridge="virbr9")
+        self.hypervisor.network(NETWORK, other, other, autostart=True)
+
+    def arguments(self) -> dict[str, Any]:
+        return {**super().arguments(), "replace": True}
+
+
 SCENARIOS: dict[str, Sequence[type[Scenario]]] = {
     "libvirt_domain_destroy": (DestroyJobDomain, DestroyPersistentDomain),
-    "libvirt_network": (MakeNetwork, MendNetwork, StartNetwork, ReplaceNetwork),
+    "libvirt_network": (MakeNetwork, MendNetwork, StartNetwork, ReplaceNetwork, RestartNetwork),
 }

@@ -20,7 +20,9 @@ from typing import Any
 
 from bson import ObjectId
 
+from lab.hosts import talus_moved
 from lab.hosts.host import Host
+from lab.hosts.talus_moved import AT_HOME, DROP_IN, UNITS
 from lab.hosts.talus_sites import call
 from lab.talus import seeds, settings
 
@@ -162,6 +164,34 @@ class TalusHost:
         address = str(self.call("database", moved=moved))
         self.wait_works("db")
         return address
+
+    def kill_daemon(self, name: str) -> None:
+        """SIGKILL to a daemon's unit, with all its processes."""
+        self.host.run(["systemctl", "kill", "--signal=KILL", self.unit(name)])
+
+    def stay_dead(self, *parts: str) -> None:
+        """What is killed is not started again by systemd: whoever starts it decides when."""
+        for unit in map(self.unit, parts):
+            self.host.put(b"[Service]\nRestart=no\n", f"{UNITS}/{unit}.d/{DROP_IN}")
+        self.host.run(["systemctl", "daemon-reload"])
+
+    def move(self, *others: TalusHost) -> str:
+        """This host has another address from now on, known here and on the others. What was connected to the old one hears nothing of it. The old address."""
+        return talus_moved.move(self.host, *(other.host for other in others))
+
+    def at_home(self) -> None:
+        """Its address, the names that it knows, and its units are as they were, for those who look for it at their own start."""
+        self._script(AT_HOME)
+
+    def started(self, pid: int) -> int:
+        """When a process was started, by the clock that all hosts of a laboratory have in common."""
+        return int(self.host.read(f"/proc/{pid}/stat").decode().rpartition(")")[2].split()[19])
+
+    def farewells(self) -> dict[int, float]:
+        """The daemons that have ended by themselves, and the seconds that they took to it."""
+        path = f"{settings.FOLDER}/{settings.FAREWELLS}"
+        lines = self.host.read(path).decode().splitlines() if self.host.exists(path) else []
+        return {int(pid): float(seconds) for pid, seconds in (line.split() for line in lines)}
 
     # -- faults: the replica set ----------------------------------------------------------------------------------------
 
@@ -309,6 +339,7 @@ class TalusHost:
             systemctl restart lab-virbr2
             """
         )
+        self.at_home()
         self.call("as_installed")
         self.up()
 
@@ -342,6 +373,7 @@ class TalusSlave(TalusHost):
         self._script(
             f"""
             rm -f {settings.FOLDER}/*
+{AT_HOME}
             units=$(systemctl list-units --all --plain --no-legend '{OF_TESTS}*' | cut -d' ' -f1)
             [ -z "$units" ] || {{ systemctl kill --signal=KILL $units 2>/dev/null || true; systemctl stop $units 2>/dev/null || true; }}
             systemctl start libvirtd.socket libvirtd.service

@@ -114,6 +114,7 @@ register(
         files=(*OURS, LAB / "mongo/binaries.py"),
         ready=ready,
         groups=("talus_masters", "talus_slaves"),
+        variables={"talus_libvirt": False},  # it has none
         options=("--volume=/var/lib/docker",),
     ),
 )

@@ -75,6 +75,7 @@ class Slave:
             time.sleep(0.1)
         self._log.info("all handlers have exited, goodbye")
         say("all handlers have exited, goodbye")
+        settings.farewell(os.getpid(), time.monotonic() - began)
 
     def _status(self) -> Message:
         return {"type": "status", "uuid": self._uuid, "running_vms": len(self._vms), "total_jobs_run": self._jobs_run, "vms": list(self._vms)}
