@@ -34,18 +34,95 @@ options:
     ini:
       - section: callback_summary
         key: show_info
+  report_dir:
+    description:
+      - Directory that takes the whole report in every form, as C(report.json), C(report.html), C(report.md), C(report.junit.xml) and
+        C(fieldops.prom). An option that names a file of its own for one of them puts that one there instead.
+      - The text C({timestamp}) in it becomes the time at which the run started, such as V(20260102T030405Z). Without it, each run replaces the files of
+        the one before.
+      - A file appears whole or not at all, and only its owner can read it; that for Prometheus can be read by all. A directory that is missing is made.
+      - When a file cannot be written there is a warning, and the run goes on to its end.
+    type: path
+    env:
+      - name: FIELDOPS_REPORT_DIR
+    ini:
+      - section: callback_summary
+        key: report_dir
   report_path:
     description:
       - File to which the whole report is written as JSON at the end, in the published form C(docs/schemas/report.schema.json).
-      - The text C({timestamp}) in it becomes the time at which the run started, such as V(20260102T030405Z).
-      - The file appears whole or not at all, and only its owner can read it. A directory that is missing is made.
-      - When it cannot be written there is a warning, and the run goes on to its end.
+      - C({timestamp}), modes and failures are as with O(report_dir).
     type: path
     env:
       - name: FIELDOPS_REPORT
     ini:
       - section: callback_summary
         key: report_path
+  html_path:
+    description: File for the report as one HTML page that needs no network, otherwise as O(report_path).
+    type: path
+    env:
+      - name: FIELDOPS_REPORT_HTML
+    ini:
+      - section: callback_summary
+        key: html_path
+  markdown_path:
+    description: File for the report as Markdown, otherwise as O(report_path).
+    type: path
+    env:
+      - name: FIELDOPS_REPORT_MARKDOWN
+    ini:
+      - section: callback_summary
+        key: markdown_path
+  junit_path:
+    description: File for the report as JUnit XML, one case for each check of each host, otherwise as O(report_path).
+    type: path
+    env:
+      - name: FIELDOPS_REPORT_JUNIT
+    ini:
+      - section: callback_summary
+        key: junit_path
+  prometheus_path:
+    description:
+      - File for the report as metrics in Prometheus' text format, for the textfile collector of node_exporter; its name must end in C(.prom) there.
+        Otherwise as O(report_path), but all can read it.
+      - Playbooks that are run apart need files apart.
+    type: path
+    env:
+      - name: FIELDOPS_REPORT_PROMETHEUS
+    ini:
+      - section: callback_summary
+        key: prometheus_path
+  history_dir:
+    description:
+      - Directory that keeps the JSON reports of the last runs. Without it nothing is said of earlier runs.
+      - With it every finding is told as new, persisting or cleared, since when it stands and how often it came back, and every change how often it
+        was made before. What a run did not look at is not called cleared.
+      - Files in it that are not of this callback, damaged or of a newer form are left alone, skipped and told.
+    type: path
+    env:
+      - name: FIELDOPS_HISTORY_DIR
+    ini:
+      - section: callback_summary
+        key: history_dir
+  history_keep:
+    description: Number of reports that O(history_dir) keeps; the oldest are removed.
+    type: int
+    default: 50
+    env:
+      - name: FIELDOPS_HISTORY_KEEP
+    ini:
+      - section: callback_summary
+        key: history_keep
+  history_days:
+    description: Days after which O(history_dir) drops a report.
+    type: int
+    default: 90
+    env:
+      - name: FIELDOPS_HISTORY_DAYS
+    ini:
+      - section: callback_summary
+        key: history_days
 notes:
   - The report holds what modules return as findings, changes, refusals and undo ids, and the messages of failed tasks with credentials masked.
     It holds no task arguments but the connection options of the commands that take changes back, and never a password.
@@ -60,19 +137,32 @@ enable: |
   callbacks_enabled = fieldops.runbooks.summary
 
   [callback_summary]
-  report_path = reports/{timestamp}.json
+  report_dir = reports/{timestamp}
+  history_dir = reports/history
 
 enable_once: |
   # for one run
   ANSIBLE_CALLBACKS_ENABLED=fieldops.runbooks.summary FIELDOPS_REPORT=report.json ansible-playbook -i hosts.yml fieldops.runbooks.triage
+
+awx: |
+  # Environment of the job template. The container of the execution environment is gone when the job ends: /var/lib/fieldops is a path that the
+  # settings of AWX mount into it ("Paths to expose to isolated jobs"), and that all nodes of the instance group have.
+  ANSIBLE_CALLBACKS_ENABLED: fieldops.runbooks.summary
+  FIELDOPS_REPORT_DIR: /var/lib/fieldops/reports/{timestamp}
+  FIELDOPS_HISTORY_DIR: /var/lib/fieldops/history
+
+cron: |
+  # /etc/cron.d/fieldops on a host with node_exporter, started with --collector.textfile.directory=/var/lib/node_exporter
+  ANSIBLE_CALLBACKS_ENABLED=fieldops.runbooks.summary
+  FIELDOPS_REPORT_PROMETHEUS=/var/lib/node_exporter/fieldops_triage.prom
+  FIELDOPS_REPORT_HTML=/srv/reports/triage.html
+  FIELDOPS_HISTORY_DIR=/var/lib/fieldops/history
+  */15 * * * *  ansible  ansible-playbook -i /etc/fieldops/hosts.yml fieldops.runbooks.triage >/dev/null
 """
 
-import json
 import os
 import shutil
-import stat
 import sys
-import tempfile
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, Dict, List, Optional, Tuple
@@ -86,9 +176,13 @@ from ansible.plugins.callback import CallbackBase
 from ansible.release import __version__ as ansible_version
 from ansible.utils.color import stringc
 from ansible_collections.fieldops.runbooks.plugins.plugin_utils.report import Origin, Report, is_hidden
+from ansible_collections.fieldops.runbooks.plugins.plugin_utils.report_files import Kept, write_whole
+from ansible_collections.fieldops.runbooks.plugins.plugin_utils.report_formats import FORMATS
+from ansible_collections.fieldops.runbooks.plugins.plugin_utils.report_history import with_history
 from ansible_collections.fieldops.runbooks.plugins.plugin_utils.report_text import Page, render, unstyled
 
 DEFAULT_WIDTH = 100
+PATHS = {"json": "report_path", "html": "html_path", "markdown": "markdown_path", "junit": "junit_path", "prometheus": "prometheus_path"}
 COLORS = {"critical": "COLOR_ERROR", "warning": "COLOR_WARN", "ok": "COLOR_OK", "changed": "COLOR_CHANGED", "heading": "COLOR_HIGHLIGHT"}
 
 
@@ -136,8 +230,8 @@ class CallbackModule(CallbackBase):
         self._report.add_trouble("unreachable", self._origin(result, result.task), result.result)
 
     def v2_playbook_on_stats(self, stats: AggregateStats) -> None:
-        report_path = self.get_option("report_path")
-        if not self._report and not report_path:
+        paths = self._paths()
+        if not self._report and not paths:
             return
         run = {
             "playbooks": self._playbooks,
@@ -147,9 +241,34 @@ class CallbackModule(CallbackBase):
             "ansible_version": ansible_version,
         }
         document = self._report.document(run, {host: stats.summarize(host) for host in stats.processed})
-        written = self._write(report_path, document) if report_path else ""
+        if self._report and self.get_option("history_dir"):
+            document = self._remember(document)
+        written = [path for name, path in paths.items() if self._write(name, path, document)]
         if self._report:
-            self._show(document, written)
+            self._show(document, next(iter(written), ""))
+
+    def _paths(self) -> Dict[str, str]:
+        """Where each form is to be written; JSON, which has all, comes first."""
+        directory = self.get_option("report_dir")
+        paths = {name: self.get_option(option) or (directory and os.path.join(directory, FORMATS[name].file)) for name, option in PATHS.items()}
+        started = self._started.strftime("%Y%m%dT%H%M%SZ")
+        return {name: path.replace("{timestamp}", started) for name, path in paths.items() if path}
+
+    def _remember(self, document: Dict[str, Any]) -> Dict[str, Any]:
+        """With what the earlier runs say; this one is kept for the next."""
+        directory = self.get_option("history_dir")
+        kept = Kept(directory, max(1, self.get_option("history_keep")), max(0, self.get_option("history_days")))
+        try:
+            runs, skipped = kept.read()
+            document = with_history(document, runs, skipped)
+            for entry in skipped[:3]:
+                self._display.warning("%s in history_dir %s was skipped: %s" % (entry["file"], directory, entry["why"]))
+            if len(skipped) > 3:
+                self._display.warning("%d more files in history_dir %s were skipped; the report has them" % (len(skipped) - 3, directory))
+            kept.add(document)
+        except (OSError, ValueError) as exc:
+            self._display.warning("The history in %s could not be read and kept: %s" % (directory, exc))
+        return document
 
     def _turn(self, result: CallbackTaskResult) -> None:
         """Only here are the options of one turn of a loop known with their values filled in."""
@@ -192,14 +311,13 @@ class CallbackModule(CallbackBase):
             become_user=str(task.become_user or ""),
         )
 
-    def _write(self, path: str, document: Mapping[str, Any]) -> str:
-        path = path.replace("{timestamp}", self._started.strftime("%Y%m%dT%H%M%SZ"))
+    def _write(self, name: str, path: str, document: Mapping[str, Any]) -> bool:
         try:
-            write_report(path, document)
-        except (OSError, ValueError) as exc:
+            write_whole(path, FORMATS[name].render(document), FORMATS[name].mode)
+        except Exception as exc:  # noqa: BLE001 # one form that cannot be made must not cost the others, nor the page below
             self._display.warning("The report could not be written to %s: %s" % (path, exc))
-            return ""
-        return path
+            return False
+        return True
 
     def _show(self, document: Mapping[str, Any], written: str) -> None:
         page = Page(_width(), bool(self.get_option("show_info")), unstyled, _short(written))
@@ -210,25 +328,6 @@ class CallbackModule(CallbackBase):
         styled = render(document, Page(page.width, page.show_info, _styled, page.report_path))
         self._display.display("\n".join(styled), screen_only=True)
         self._display.display(plain, log_only=True)
-
-
-def write_report(path: str, document: Mapping[str, Any]) -> None:
-    """Whole or not at all. A device or a pipe is refused: renaming over it would replace it."""
-    directory = os.path.dirname(os.path.abspath(path))
-    os.makedirs(directory, mode=0o700, exist_ok=True)
-    if os.path.lexists(path) and not (os.path.islink(path) or stat.S_ISREG(os.lstat(path).st_mode)):
-        raise OSError("it exists and is not a file")
-    descriptor, name = tempfile.mkstemp(prefix=".report-", dir=directory)  # mode 0600
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as out:
-            json.dump(document, out, indent=2, allow_nan=False)
-            out.write("\n")
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
 
 
 def _iso(when: datetime) -> str:

@@ -12,9 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
+from .report_looks import Looks, Timeline, told_guards
 from .report_read import Envelope, Scope, host_key, playbook_command, read, reason_of, same_place, undo_command
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 WORST_FIRST = ("critical", "warning", "info", "ok")
 WRONG = ("critical", "warning")
 MOST_JOINED = 50
@@ -58,6 +59,8 @@ class Seen:
     first_seen: str
     order: int
     cleared_at: Optional[str] = None
+    checks: Dict[str, None] = field(default_factory=dict)
+    """Those that have reported it."""
 
     def again(self, origin: Origin, finding: Dict[str, Any], order: int) -> None:
         self.origin, self.finding, self.order, self.cleared_at = origin, finding, order, None
@@ -79,6 +82,9 @@ class Report:
         self.undo: List[Dict[str, Any]] = []
         self.refusals: List[Dict[str, Any]] = []
         self.troubles: List[Dict[str, Any]] = []
+        self.guards: List[Dict[str, Any]] = []
+        self._looks = Looks()
+        self._timeline = Timeline()
         self._order = 0
         self._changed_at: Dict[str, int] = {}
         self._by_place: Dict[Place, Dict[Scope, Seen]] = {}
@@ -103,12 +109,19 @@ class Report:
         if envelope.findings is not None:
             self._add_findings(origin, scope, envelope.findings, ok)
         self._add_changes(origin, scope, envelope, ok)
+        reason = "" if ok or envelope.refusals else reason_of(result, "failed")
+        self._looks.add(origin.named(), scope.id, envelope, reason)
+        self._timeline.add(origin.named(), origin.check_mode, envelope, reason, str(origin.args.get("undo_id") or ""))
         return True
 
     def add_trouble(self, kind: str, origin: Origin, result: Mapping[str, Any], ignored: bool = False) -> None:
         """A host that was not reached or a task that failed; a refused plan is told as a refusal instead."""
         reason = "hidden by no_log" if is_hidden(result) else reason_of(result, kind)
         self.troubles.append(dict(origin.named(), kind=kind, reason=reason, ignored=ignored, rescued=False))
+        if kind == "failed":
+            scope = Scope.of(origin.action, origin.node, origin.args, origin.item, None)
+            self._looks.lost(origin.named(), scope.id, reason)
+        self._timeline.lost(origin.named(), origin.check_mode, kind, reason)
 
     def _add_findings(self, origin: Origin, scope: Scope, findings: Sequence[Dict[str, Any]], ok: bool) -> None:
         known = self._by_source.setdefault((origin.host, scope), {})
@@ -122,6 +135,7 @@ class Report:
                 continue
             seen = self._seen(origin, scope, finding, (origin.host,) + what + (len(summaries),))
             summaries[finding["summary"]] = None
+            seen.checks[scope.id] = None
             mentioned.add(id(seen))
             known[id(seen)] = seen
         # A failed result may be half of the truth: it adds, and takes nothing away.
@@ -146,20 +160,23 @@ class Report:
         if ok:
             for refusal in self._refused.pop(source, ()):
                 refusal["resolved"] = True
-        plan = dict(origin.named(), check_mode=origin.check_mode, total=envelope.total, plan_sha256=envelope.plan_sha256)
-        plan["changes"] = envelope.changes
+        plan = dict(origin.named(), check_mode=origin.check_mode, check=scope.id, total=envelope.total, plan_sha256=envelope.plan_sha256)
+        decisions = told_guards(envelope)
+        if decisions:
+            self.guards.append(dict(plan, decisions=decisions))
+        plan["changes"] = [dict(change, made_before=0) for change in envelope.changes]
         done = sum(1 for change in envelope.changes if change["done"])
         if envelope.refusals:
             refusal = dict(plan, refusals=envelope.refusals, resolved=False)
             self.refusals.append(refusal)
             self._refused.setdefault(source, []).append(refusal)
         if envelope.changes and (done or not envelope.refusals):
-            self.changes.append(dict(plan, done=done, failed=not ok, undo_id=envelope.undo_id))
+            self.changes.append(dict(plan, done=done, failed=not ok, undo_id=envelope.undo_id, made_before=0))
         if done and not origin.check_mode:
             self._changed_at[origin.node] = self._changed_at[origin.host] = self._order
-        self._add_undo(origin, envelope, done, ok)
+        self._add_undo(origin, scope, envelope, done, ok)
 
-    def _add_undo(self, origin: Origin, envelope: Envelope, done: int, ok: bool) -> None:
+    def _add_undo(self, origin: Origin, scope: Scope, envelope: Envelope, done: int, ok: bool) -> None:
         taken_back = origin.args.get("undo_id")
         if ok and not origin.check_mode and taken_back and not origin.args.get("changes"):
             for entry in self.undo:
@@ -168,7 +185,7 @@ class Report:
         if envelope.undo_id:
             command, secrets = undo_command(self.inventory, origin, envelope.undo_id)
             final = sum(1 for change in envelope.changes if not change["reversible"])
-            entry = dict(origin.named(), undo_id=envelope.undo_id, command=command, needs=secrets)
+            entry = dict(origin.named(), check=scope.id, undo_id=envelope.undo_id, command=command, needs=secrets)
             self.undo.append(dict(entry, changes=done, irreversible=final, undone=False))
 
     def document(self, run: Mapping[str, Any], stats: Mapping[str, Mapping[str, int]]) -> Dict[str, Any]:
@@ -186,9 +203,21 @@ class Report:
             "changes": self.changes,
             "undo": self.undo,
             "refusals": self.refusals,
+            "guards": self.guards,
+            "checks": self._looks.told(self._worst()),
+            "timeline": self._timeline.events,
+            "history": None,
             "unreachable": [_trouble(entry) for entry in self.troubles if entry["kind"] == "unreachable"],
             "failed": [_trouble(entry) for entry in self.troubles if entry["kind"] == "failed"],
         }
+
+    def _worst(self) -> Dict[Tuple[str, str], str]:
+        """Of what stands, by host and check; a fix that has looked again clears what it was called for."""
+        worst: Dict[Tuple[str, str], str] = {}
+        for (host, scope), known in self._by_source.items():
+            standing = [seen.finding["severity"] for seen in known.values() if seen.cleared_at is None]
+            worst[host, scope.id] = min(standing, key=WORST_FIRST.index, default="ok")
+        return worst
 
     def _findings(self) -> List[Dict[str, Any]]:
         """Deduplicated over hosts, standing before cleared, worst first."""
@@ -211,6 +240,7 @@ class Report:
         entry: Dict[str, Any] = {name: finding[name] for name in ("detail", "remedy", "runbook")}
         entry.update(origin.named(), first_seen=seen.first_seen, last_seen=origin.at, cleared_at=seen.cleared_at)
         del entry["at"]
+        entry.update(checks=list(seen.checks), since=None, status=None, came_back=0)
         entry["before_change"] = seen.order < max(self._changed_at.get(origin.host, 0), self._changed_at.get(origin.node, 0))
         return entry
 

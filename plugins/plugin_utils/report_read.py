@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 SEVERITIES = ("ok", "info", "warning", "critical")
+DECISIONS = ("pass", "refuse", "off")
 REASON_LENGTH = 500
 PREFIX = "Task failed: "
 """Put by ansible-core before messages of its own; here it says nothing new."""
@@ -25,13 +26,14 @@ PREFIX = "Task failed: "
 # How a fix is run, not what it looks at: a check with other values of these is still the same check.
 NOT_SCOPE = frozenset(
     "max_changes cooldown lock_wait lock_expiry accept_data_loss approved_plan journal_dir journal_keep_days journal_keep_runs "
-    "initiator connect_timeout login_user login_password peer_user ssl_mode ca_cert watch wait settle timeout stats max_entries max_errors".split()
+    "initiator connect_timeout login_user login_password peer_user ssl_mode ca_cert watch wait settle timeout stats max_entries max_errors "
+    "jwt validate_certs request_timeout".split()
 )
 # An option of such a name says where the subject lives: both checks must have it, and alike.
 LOCATION = re.compile(r"^(login_\w+|checked|item|.*(host|port|url|uri|socket|path|dir|db|database|name))$")
-# Connection options of an undo command. Passwords are named, never shown.
+# Connection options of an undo command. Passwords and tokens are named, never shown.
 SHOWN_OPTIONS = ("login_host", "login_port", "login_unix_socket", "login_user", "login_db", "ssl_mode", "ca_cert", "peer_user", "journal_dir")
-SECRET_OPTIONS = ("login_password",)
+SECRET_OPTIONS = ("login_password", "jwt")
 
 _CREDENTIALS = (
     (re.compile(r"([a-z][a-z0-9+.-]*://)[^/@\s]+@", re.IGNORECASE), r"\1***@"),
@@ -50,6 +52,8 @@ class Envelope:
     plan_sha256: Optional[str]
     undo_id: Optional[str]
     unreadable: int
+    guards: List[Dict[str, str]]
+    elapsed: Optional[float]
 
 
 def read(result: Mapping[str, Any]) -> Optional[Envelope]:
@@ -59,9 +63,11 @@ def read(result: Mapping[str, Any]) -> Optional[Envelope]:
     refusals = _read_list(result.get("refusals"), _refusal)
     if findings is None and changes is None and refusals is None:
         return None
+    guards = _read_list(result.get("guards"), _guard)
     listed = changes or []
     total = result.get("changes_total")
-    lost = sum(len(result[name]) - len(got) for name, got in (("findings", findings), ("changes", changes), ("refusals", refusals)) if got is not None)
+    parts = (("findings", findings), ("changes", changes), ("refusals", refusals), ("guards", guards))
+    lost = sum(len(result[name]) - len(got) for name, got in parts if got is not None)
     return Envelope(
         findings,
         listed,
@@ -70,6 +76,8 @@ def read(result: Mapping[str, Any]) -> Optional[Envelope]:
         _text(result.get("plan_sha256")) or None,
         _text(result.get("undo_id")) or None,
         lost,
+        guards or [],
+        _seconds(result.get("elapsed")),
     )
 
 
@@ -133,6 +141,17 @@ def _refusal(raw: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
     return {name: _text(raw.get(name)) for name in ("guard", "reason", "allow")}
 
 
+def _guard(raw: Mapping[str, Any]) -> Optional[Dict[str, str]]:
+    if not isinstance(raw.get("guard"), str) or raw.get("decision") not in DECISIONS:
+        return None
+    return {name: _text(raw.get(name)) for name in ("guard", "decision", "why")}
+
+
+def _seconds(value: Any) -> Optional[float]:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return round(float(value), 3) if number and math.isfinite(value) and value >= 0 else None
+
+
 def _text(value: Any) -> str:
     return "" if value is None else str(plain(value))
 
@@ -189,6 +208,11 @@ class Scope:
         if item is not None:
             options["item"] = _digest(item)
         return cls(action, tuple(sorted(dict(options, node=node).items())))
+
+    @property
+    def id(self) -> str:
+        """Short, and the same in every run that looks at the same thing in the same way."""
+        return _digest([self.action, self.options])[:12]
 
 
 def same_place(one: Scope, other: Scope) -> bool:

@@ -16,6 +16,7 @@ from ansible import constants as C
 from ansible import context
 from ansible.utils import color
 from ansible_collections.fieldops.runbooks.plugins.callback import summary
+from ansible_collections.fieldops.runbooks.plugins.plugin_utils.report_files import as_json, write_whole
 
 FINDING = {"code": "fits.ingest.orphaned", "severity": "critical", "subject": "ingest queue", "summary": "12 files have no worker"}
 NO_COUNTS = dict.fromkeys(("ok", "changed", "unreachable", "failures", "skipped", "rescued", "ignored"), 0)
@@ -47,7 +48,8 @@ def _quiet_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def callback(**options: Any) -> Any:
     module: Any = summary.CallbackModule(display=Screen())
-    module._plugin_options = {"show_info": False, "report_path": None, **options}
+    paths = dict.fromkeys(("report_dir", "report_path", "html_path", "markdown_path", "junit_path", "prometheus_path", "history_dir"))
+    module._plugin_options = {"show_info": False, "history_keep": 50, "history_days": 90, **paths, **options}
     module.v2_playbook_on_start(SimpleNamespace(_file_name="/srv/play.yml"))
     return module
 
@@ -196,7 +198,7 @@ class TestReportFile:
         (tmp_path / "precious").write_text("precious")
         (tmp_path / "r.json").symlink_to(tmp_path / "precious")
         for turn in range(2):
-            summary.write_report(str(tmp_path / "r.json"), {"a": turn})
+            write_whole(str(tmp_path / "r.json"), as_json({"a": turn}))
         assert (tmp_path / "precious").read_text() == "precious"
         assert json.loads((tmp_path / "r.json").read_text()) == {"a": 1}
         assert sorted(os.listdir(tmp_path)) == ["precious", "r.json"]
@@ -226,7 +228,7 @@ class TestReportFile:
 
         monkeypatch.setattr(os, "replace", full)
         with pytest.raises(OSError, match="No space"):
-            summary.write_report(str(tmp_path / "r.json"), {})
+            write_whole(str(tmp_path / "r.json"), "x")
         assert os.listdir(tmp_path) == []
 
 

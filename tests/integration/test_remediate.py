@@ -1,0 +1,263 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One sweep and one guarded way to mend, with ansible-playbook on two FITS servers whose queues lie in real databases.
+
+That these have no units, no web site and no storage root is among what the sweep finds; here the queues are mended.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lab.fits.site import Site
+from lab.pg import Postgres
+from play import BIN, ROOT, Run
+
+QUEUE = "fieldops.runbooks.fits_ingest_queue"
+FAILED = {"remediate_codes": ["fits.ingest.failed"]}
+
+
+class Fleet:
+    """An operator of two FITS servers, each with a worker that has so much to do that rows that were mended lie there for a while."""
+
+    def __init__(self, sites: dict[str, Site], folder: Path) -> None:
+        self.sites, self.folder = sites, folder
+        self.hosts = {name: self._variables(name, site) for name, site in sites.items()}
+        self.groups: dict[str, Any] = {}
+
+    def _variables(self, name: str, site: Site) -> dict[str, Any]:
+        return {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": sys.executable,
+            "fits_login_unix_socket": site.server.socket_dir,
+            "fits_login_port": site.server.port,
+            "fits_login_user": "fitsdata",
+            "fits_login_db": site.database,
+            "fits_scripts_dir": str(site.root.scripts),
+            "fits_log_dir": [str(site.root.log_dir)],
+            "fits_lockfile_dir": [str(site.root.lock_dir)],
+            "fits_journal_dir": str(self.folder / name / "journal"),
+            "fits_state_dir": str(self.folder / name / "state"),
+            "fits_service_manager": "none",
+            "fits_watch": 1,
+            "fits_move_timeout": 1,
+        }
+
+    def environment(self) -> dict[str, str]:
+        return {
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".cache" / "tree"),
+            **os.environ,
+            "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_HOME": str(self.folder / "ansible"),
+            "ANSIBLE_LOCAL_TEMP": str(self.folder / "tmp"),
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_SHOW_CUSTOM_STATS": "1",
+            "FIELDOPS_REPORT": str(self.folder / "report.json"),
+            "PATH": os.pathsep.join([str(BIN), os.environ["PATH"]]),
+        }
+
+    def play(self, playbook: str, *words: str, **variables: Any) -> Run:
+        inventory, report = self.folder / "hosts.json", self.folder / "report.json"
+        inventory.write_text(json.dumps({"fits_servers": {"hosts": self.hosts}, **self.groups}), encoding="utf-8")
+        report.unlink(missing_ok=True)
+        command = ["ansible-playbook", "-i", str(inventory), f"fieldops.runbooks.{playbook}", "-e", json.dumps(variables), *words]
+        pipes: Any = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        done = subprocess.run(command, env=self.environment(), cwd=self.folder, text=True, timeout=240, check=False, **pipes)
+        print(done.stdout)
+        assert list((self.folder / "tmp").glob("ansible-local-*/*")) == [], "the tasks of a remediation are left behind"
+        return Run(done.returncode, done.stdout, json.loads(report.read_text(encoding="utf-8")))
+
+    def rows(self) -> dict[str, list[dict[str, Any]]]:
+        """Every row that failed or was mended, with what changes whenever anybody writes it."""
+        found = {}
+        for name, site in self.sites.items():
+            found[name] = site.faults.queues["ingest"].fetch("SELECT xmin::text AS version, * FROM {table} WHERE filename < 'c' ORDER BY id")
+            site.connection.rollback() if not site.connection.autocommit else None
+        return found
+
+    def wrong(self) -> dict[str, int]:
+        """Failed rows by host."""
+        return {name: sum(bool(row.get("failed") or row.get("error")) for row in found) for name, found in self.rows().items()}
+
+
+@pytest.fixture
+def fleet(server: Postgres, tmp_path: Path) -> Iterator[Fleet]:
+    sites = {}
+    try:
+        for name in ("fits-a", "fits-b"):
+            folder = tmp_path / name
+            folder.mkdir()
+            sites[name] = Site.build(server, folder, "C", work=0.2, database=f"fleet_{os.getpid()}_{time.monotonic_ns()}")
+        made = Fleet(sites, tmp_path)
+        for host, name in (("fits-a", "a0.fits"), ("fits-a", "a1.fits"), ("fits-a", "a2.fits"), ("fits-b", "b0.fits")):
+            sites[host].faults.failed("ingest", name)
+        for site in sites.values():
+            for number in range(2000):
+                site.faults.pending("ingest", f"z{number}.fits")
+            site.workers.define("ingest", 1)
+            site.workers.start("ingest")
+        yield made
+    finally:
+        for site in sites.values():
+            site.close()
+
+
+def handed_on(run: Run) -> dict[str, Any]:
+    """What a workflow gets."""
+    found = re.search(r"CUSTOM STATS: \*+\s+RUN: (\{.*\})", run.output)
+    assert found
+    return dict(json.loads(found.group(1)))
+
+
+def planned(run: Run, code: str = "fits.ingest.failed") -> dict[str, Any]:
+    (step,) = [step for step in handed_on(run)["fieldops_plan"]["steps"] if code in step["codes"]]
+    return dict(step)
+
+
+def test_a_sweep_reads_and_hands_on_what_is_wrong_and_what_would_mend_it(fleet: Fleet) -> None:
+    before = fleet.rows()
+    fleet.hosts["fits-c"] = {"ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_connection": "ssh"}
+    fleet.hosts["fits-b"]["fits_login_db"] = "no_such_database"
+    run = fleet.play("triage")
+    told = handed_on(run)
+    assert {name: told["fieldops_status"][name] for name in ("worst", "hosts", "unreachable", "failed_looks", "broken")} == {
+        "worst": "critical",
+        "hosts": 3,
+        "unreachable": ["fits-c"],
+        "failed_looks": ["fits-b"],
+        "broken": ["fits-a", "fits-b", "fits-c"],
+    }
+    step = planned(run)
+    assert (step["playbook"], step["hosts"]) == (QUEUE, ["fits-a"])
+    assert step["vars"]["fits_repair"] is True
+    assert len(json.dumps(told)) < 65536
+    assert fleet.rows() == before
+    assert run.changed == 0
+    # A database that is down keeps the host from no other look.
+    assert any(on["host"] == "fits-b" for group in run.report["findings"] if group["code"].startswith("fits.disk") for on in group["hosts"])
+
+
+def test_a_sweep_fails_where_that_was_asked_for(fleet: Fleet) -> None:
+    assert fleet.play("triage", "--limit", "fits-a").rc == 0
+    failed = fleet.play("triage", "--limit", "fits-a", triage_fail_on="critical")
+    assert failed.rc == 2
+    assert "critical findings" in failed.failures
+    assert handed_on(failed)["fieldops_status"]["hosts"] == 1
+    narrowed = fleet.play("triage", "--tags", "talus", triage_fail_on="critical")
+    assert (narrowed.rc, narrowed.report["findings"]) == (0, [])
+
+
+def test_what_is_predicted_is_done_and_can_be_taken_back(fleet: Fleet) -> None:
+    before = fleet.rows()
+    check = fleet.play("remediate", "--check", **FAILED)
+    assert (check.rc, fleet.rows()) == (0, before)
+    assert sorted(change["subject"] for change in check.changes) == ["ingest:a0.fits", "ingest:a1.fits", "ingest:a2.fits", "ingest:b0.fits"]
+    run = fleet.play("remediate", **FAILED)
+    assert run.rc == 0
+    assert by_host(run) == by_host(check)
+    assert fleet.wrong() == {"fits-a": 0, "fits-b": 0}
+    assert handed_on(run)["fieldops_remediation"] == {"sha256": planned_sha(check), "steps": 1, "failed": [], "standing": []}
+    assert "fits.ingest.failed" not in run.standing
+    again = fleet.play("remediate", **FAILED)
+    assert (again.rc, again.changed, again.changes) == (0, 0, [])
+    assert "No finding that stands has the code fits.ingest.failed" in again.output
+    for entry in run.report["undo"]:
+        subprocess.run(shlex.split(entry["command"]), env=fleet.environment(), cwd=fleet.folder, timeout=60, check=True, capture_output=True)
+    assert fleet.wrong() == {"fits-a": 3, "fits-b": 1}
+
+
+def by_host(run: Run) -> dict[str, Any]:
+    """Plans with their hashes, whichever host was faster."""
+    return {entry["host"]: (entry["plan_sha256"], [change["subject"] for change in entry["changes"]]) for entry in run.report["changes"]}
+
+
+def planned_sha(run: Run) -> str:
+    found = re.search(r"Plan ([0-9a-f]{64}): ", run.output)
+    assert found
+    return found.group(1)
+
+
+def test_only_the_plan_that_was_approved(fleet: Fleet) -> None:
+    approved = planned_sha(fleet.play("remediate", "--check", **FAILED))
+    fleet.sites["fits-b"].faults.queues["ingest"].execute("DELETE FROM {table}")
+    fleet.sites["fits-b"].connection.commit() if not fleet.sites["fits-b"].connection.autocommit else None
+    before = fleet.rows()
+    refused = fleet.play("remediate", **FAILED, remediate_approved_plan=approved)
+    assert refused.rc == 2
+    assert f"is not the approved one {approved}" in refused.failures
+    assert fleet.rows() == before
+    today = re.search(r"today's plan ([0-9a-f]{64}) is not", refused.failures)
+    assert today
+    assert fleet.play("remediate", **FAILED, remediate_approved_plan=today.group(1)).rc == 0
+    assert fleet.wrong()["fits-a"] == 0
+
+
+def test_the_report_of_an_earlier_sweep_is_enough(fleet: Fleet) -> None:
+    fleet.play("triage")
+    report = fleet.folder / "earlier.json"
+    (fleet.folder / "report.json").rename(report)
+    run = fleet.play("remediate", "--limit", "fits-a", **FAILED, remediate_report=str(report))
+    assert run.rc == 0
+    assert fleet.wrong() == {"fits-a": 0, "fits-b": 1}
+    assert "fits-b is not part of this run" in run.output
+    document = json.loads(report.read_text(encoding="utf-8"))
+    document["run"]["ended"] = "2026-01-02T03:04:05Z"
+    report.write_text(json.dumps(document), encoding="utf-8")
+    old = fleet.play("remediate", **FAILED, remediate_report=str(report))
+    assert (old.rc, fleet.wrong()["fits-b"]) == (2, 1)
+    assert "run the triage again" in old.failures
+    report.write_text("{}", encoding="utf-8")
+    foreign = fleet.play("remediate", **FAILED, remediate_report=str(report))
+    assert "is no report of fieldops.runbooks.summary" in foreign.failures
+
+
+def test_nothing_that_a_report_says_is_run_as_code(fleet: Fleet) -> None:
+    fleet.play("triage", "--limit", "fits-a")
+    report, trap = fleet.folder / "report.json", fleet.folder / "trap"
+    document = json.loads(report.read_text(encoding="utf-8"))
+    for remedy in document["remedies"]:
+        if remedy["playbook"] == QUEUE:
+            remedy["vars"]["fits_filename"] = ["{{ lookup('ansible.builtin.pipe', 'touch %s') }}" % trap]
+    evil = fleet.folder / "evil.json"
+    evil.write_text(json.dumps(document), encoding="utf-8")
+    run = fleet.play("remediate", "--limit", "fits-a", **FAILED, remediate_report=str(evil))
+    assert not trap.exists()
+    assert fleet.wrong()["fits-a"] == 3
+    assert run.rc == 2  # no file has that name, so what was to be mended is still so
+    assert "Still so: " in run.failures
+
+
+@pytest.mark.parametrize(("allowed", "left"), [(0, 1), (1, 0)])
+def test_no_more_hosts_may_fail_than_was_said(fleet: Fleet, allowed: int, left: int) -> None:
+    fleet.hosts["fits-a"]["fits_max_changes"] = 1
+    run = fleet.play("remediate", **FAILED, remediate_hosts_at_once=1, remediate_failures_allowed=allowed)
+    assert run.rc == 2
+    assert "Steps failed on fits-a" in run.failures
+    assert fleet.wrong() == {"fits-a": 3, "fits-b": left}
+    assert [refusal["guard"] for entry in run.report["refusals"] for refusal in entry["refusals"]] == ["max_changes"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"remediate_systems": ["fit"]}, "there is no system 'fit'; known are fits, jobrunner"),
+        ({"remediate_hosts_at_once": -1}, "hosts_at_once must be 0 or more, not -1"),
+        ({"remediate_report": "/no/such.json"}, "the report /no/such.json cannot be read: No such file"),
+    ],
+)
+def test_bad_input_changes_nothing(fleet: Fleet, variables: dict[str, Any], said: str) -> None:
+    run = fleet.play("remediate", "--limit", "fits-b", **variables)
+    assert run.rc == 2
+    assert said in run.failures
+    assert run.changes == []
