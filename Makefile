@@ -35,6 +35,8 @@ bench:  ## compare with the runbook's own commands and statements, with grep and
 	@$(RUN) python benchmarks/log_scan.py
 	@$(RUN) python benchmarks/tree_search.py
 	@$(RUN) python benchmarks/replica_set.py
+	@$(RUN) python benchmarks/sesam_pipes.py
+	@$(RUN) python benchmarks/motr_maps.py
 	@$(RUN) python benchmarks/run.py
 
 lab-up:  ## bring hosts with systemd up and leave them: LAB="fits-a archive", or all

@@ -25,6 +25,7 @@ from lab.hosts import Lab
 
 HERE = Path(__file__).resolve().parent
 LOOK = ("Look at the host", "Read the queues")
+"""How the names of the role's tasks begin; behind that they say what is looked at."""
 SQL = (
     "select * from ingestqueue where failed or inprogress limit 100",
     "select * from exportqueue where failed or inprogress limit 100",
@@ -70,7 +71,7 @@ def times(lab: Lab, connection: str, rounds: int, work: Path) -> dict[str, list[
     found: dict[str, list[float]] = {}
     for line in written.read_text(encoding="utf-8").splitlines():
         entry = json.loads(line)
-        found.setdefault(entry["task"].rpartition(" : ")[2], []).append(entry["seconds"])
+        found.setdefault(entry["task"].rpartition(" : ")[2].partition(" (")[0], []).append(entry["seconds"])
     return {name: seconds[1:] for name, seconds in found.items()}
 
 

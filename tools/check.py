@@ -87,7 +87,8 @@ def unit(shell: Shell) -> Outcome:
 def integration(shell: Shell) -> Outcome:
     """Real servers."""
     # A machine that cannot have these tests less.
-    shell.run("python", "-c", "from lab.hosts.common import install; install({'rsync': 'rsync', 'strace': 'strace'})", cwd=project.ROOT / "tests")
+    programs = {"rsync": "rsync", "strace": "strace", "ss": "iproute2"}
+    shell.run("python", "-c", f"from lab.hosts.common import install; install({programs})", cwd=project.ROOT / "tests")
     paths = [path for path in ("tests/integration", "tests/lab") if (project.ROOT / path).is_dir()]
     return pytest(shell, "integration", [*paths, "--numprocesses=2", "--dist=loadscope"])
 

@@ -3,7 +3,7 @@
 """docs/coverage.md: every step of the runbooks, what does it, and which tests prove it.
 
 ``steps.py`` writes the page; ``steps.py --check`` says what is wrong, and fails: a module or playbook that does not exist, a playbook that no
-test runs, a built step that no test proves, a test that names a step that there is not, a page that is not what would be written.
+test runs, a built step that no test proves, a test that names a step that there is not, a step written twice, a page that is not what would be written.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,8 @@ def problems(systems: list[dict[str, Any]], tests: Tests) -> list[str]:
             elif name not in tests.playbooks:
                 found.append(f"{step['id']}: no test runs the playbook {name}")
     found += [f"{step['id']}: no test proves it" for step in steps if built(step) and not tests.steps.get(step["id"])]
-    ids = {step["id"] for step in steps}
+    ids = Counter(step["id"] for step in steps)
+    found += [f"{name}: written {times} times" for name, times in ids.items() if times > 1]
     return found + [f"{', '.join(sorted(where))}: there is no step {name}" for name, where in sorted(tests.steps.items()) if name not in ids]
 
 

@@ -36,12 +36,21 @@ options:
     type: list
     elements: int
     default: []
+  jwt:
+    description: Token for the API of a Sesam node, where the run was made with one. It is kept nowhere.
+    type: str
+  consul_token:
+    description:
+      - Token of Consul's access control, to take back a run of M(fieldops.runbooks.hare_state) where that is switched on. It is kept nowhere.
+      - If it is not set, the environment variable E(CONSUL_HTTP_TOKEN) of the managed node is used.
+    type: str
   login_db:
     default:
     description:
       - Name of the database. The default is the database that the run was made on; any other is refused.
 notes:
-  - The connection options are needed only for runs that changed a database.
+  - The connection options are needed only for runs that changed a database, O(jwt) only for those that changed a Sesam node by its API, and
+    O(consul_token) only for those that changed Consul.
 seealso:
   - module: fieldops.runbooks.runbook_journal_info
 """
@@ -205,14 +214,35 @@ from ..module_utils.libvirt.errors import VirtualError
 from ..module_utils.libvirt.undo import STORES as LIBVIRT_STORES
 from ..module_utils.mongodb.errors import MongodbError
 from ..module_utils.mongodb.undo import STORES as MONGODB_STORES
+from ..module_utils.motr.block_repair import STORES as BLOCK_STORES
+from ..module_utils.motr.connection_reset import STORES as MOTR_RESET_STORES
+from ..module_utils.motr.errors import MotrError
+from ..module_utils.motr.hare.argspec import TOKEN
+from ..module_utils.motr.hare.undo import STORES as HARE_STORES
+from ..module_utils.motr.live.requests import STORES as MOTR_REQUESTS_STORES
+from ..module_utils.motr.record import STORES as MOTR_RECORD_STORES
 from ..module_utils.node.restart_undo import STORES as RESTART_STORES
 from ..module_utils.procedure.argspec import GUARDS, ArgumentSpec
 from ..module_utils.procedure.module import run_fix
 from ..module_utils.procedure.undo import undo_factory
+from ..module_utils.sesam.argspec import API
+from ..module_utils.sesam.errors import SesamError
+from ..module_utils.sesam.profile import STORES as PROFILE_STORES
+from ..module_utils.sesam.profiler import STORES as PROFILER_STORES
+from ..module_utils.sesam.restart_run import STORES as SESAM_RESTART_STORES
+from ..module_utils.sesam.stacktrace_run import STORES as STACKTRACE_STORES
+from ..module_utils.sesam.undo import STORES as SESAM_STORES
 from ..module_utils.talus.errors import TalusError
 from ..module_utils.talus.undo import STORES as TALUS_STORES
 
-OPTIONS = ArgumentSpec({"undo_id": {"type": "str", "required": True}, "changes": {"type": "list", "elements": "int", "default": []}})
+OPTIONS = ArgumentSpec(
+    {
+        "undo_id": {"type": "str", "required": True},
+        "changes": {"type": "list", "elements": "int", "default": []},
+        "jwt": API.options["jwt"],
+        "consul_token": TOKEN.options["consul_token"],
+    }
+)
 STORES = {
     **FITS_STORES,
     **RESTART_STORES,
@@ -225,8 +255,32 @@ STORES = {
     **LIBVIRT_STORES,
     **MONGODB_STORES,
     **TALUS_STORES,
+    **SESAM_STORES,
+    **SESAM_RESTART_STORES,
+    **STACKTRACE_STORES,
+    **PROFILE_STORES,
+    **PROFILER_STORES,
+    **BLOCK_STORES,
+    **HARE_STORES,
+    **MOTR_RECORD_STORES,
+    **MOTR_REQUESTS_STORES,
+    **MOTR_RESET_STORES,
 }
-ERRORS = (PostgresError, FitsError, ServiceError, JobRunnerError, SqliteError, DockerError, LibvirtError, VirtualError, MongoError, MongodbError, TalusError)
+ERRORS = (
+    PostgresError,
+    FitsError,
+    ServiceError,
+    JobRunnerError,
+    SqliteError,
+    DockerError,
+    LibvirtError,
+    VirtualError,
+    MongoError,
+    MongodbError,
+    TalusError,
+    SesamError,
+    MotrError,
+)
 
 
 def main() -> None:

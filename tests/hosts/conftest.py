@@ -12,6 +12,7 @@ import pytest
 from lab.hosts import Host, Lab
 from lab.hosts.backend_host import BackendHost
 from lab.hosts.fits_host import FitsHost
+from lab.hosts.sesam_host import SesamHost
 from lab.hosts.talus_host import TalusHost
 from operating import Operator
 
@@ -80,3 +81,12 @@ def talus(host: Callable[..., Host]) -> Iterator[TalusHost]:
     yield server
     server.mend()
     server.clear()
+
+
+@pytest.fixture
+def sesam(host: Callable[..., Host]) -> Iterator[SesamHost]:
+    """A host with a Sesam node; another node, as new, after the test."""
+    server = SesamHost(host("sesam"))
+    server.wait_up()
+    yield server
+    server.mend()

@@ -1,10 +1,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One real PostgreSQL for the whole session; each test gets databases of its own, copied from a template."""
+"""One real PostgreSQL and one Docker Engine for the whole session; each test gets databases of its own, copied from a template, and nodes of its own."""
 
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,41 @@ import pytest
 from lab.engine import Engine
 from lab.fits import schema
 from lab.jobrunner.backend import Backend
+from lab.motr.target import VARIABLE, BadTarget, Target
 from lab.pg import Postgres
+from lab.sesam import samples
+from lab.sesam.container import SesamNode
+from lab.sesam.plain import PlainSesam
 from node import Node
 
 _numbers = itertools.count()
+MOTR = pytest.StashKey[Target]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--motr", metavar="FILE", help=f"run test_motr_targets.py against the Motr that this file describes (docs/motr_real.md); also {VARIABLE}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A file that cannot be meant ends the run before any test."""
+    file = config.getoption("--motr", None) or os.environ.get(VARIABLE)
+    if file:
+        if config.getoption("numprocesses", None) or os.environ.get("PYTEST_XDIST_WORKER"):
+            raise pytest.UsageError("a real Motr is tested by one process, as a client's endpoint is had by one at a time: leave out -n")
+        try:
+            config.stash[MOTR] = Target.read(file)
+        except BadTarget as exc:
+            raise pytest.UsageError(f"{file} describes no Motr: {exc}") from exc
+
+
+@pytest.fixture(scope="module")
+def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    """The Motr that a file describes, or the laboratory's stand-ins in the same form."""
+    given = request.config.stash.get(MOTR, None)
+    made = given or Target.stand_in(tmp_path_factory.mktemp("motr"))
+    yield made
+    if given is None:
+        made.close()
 
 
 class Databases:
@@ -131,3 +163,46 @@ def backend(request: pytest.FixtureRequest, engine: Engine, tmp_path: Path) -> I
     made = Backend(tmp_path / "backend", engine, **getattr(request, "param", {}))
     yield made
     made.close()
+
+
+@pytest.fixture
+def plain_sesam(tmp_path: Path) -> Iterator[Callable[..., PlainSesam]]:
+    """``plain_sesam(config=..., sigusr1="default")`` is a node as an ordinary process, which runs; ``start=False`` for one that does not yet."""
+    made: list[PlainSesam] = []
+
+    def make(start: bool = True, **options: Any) -> PlainSesam:
+        made.append(PlainSesam(tmp_path / f"sesam-{next(_numbers)}", **options))
+        return made[-1].start() if start else made[-1]
+
+    yield make
+    for node in made:
+        node.close()
+
+
+@pytest.fixture
+def sesam_node(tmp_path: Path, engine: Engine) -> Iterator[Callable[..., SesamNode]]:
+    """``sesam_node(begins="shell", owner="777:777")`` is a node in a container of the session's engine, which runs; ``start=False`` as above."""
+    made: list[SesamNode] = []
+
+    def make(start: bool = True, **options: Any) -> SesamNode:
+        made.append(SesamNode(tmp_path / f"sesam-{next(_numbers)}", engine, **options))
+        return made[-1].start() if start else made[-1]
+
+    yield make
+    for node in made:
+        node.close()
+
+
+@pytest.fixture(scope="module")
+def lasting_sesam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlainSesam]:
+    """A node for all tests of a module; take `shared_sesam`."""
+    with PlainSesam(tmp_path_factory.mktemp("sesam") / "node", config=samples.config()) as node:
+        yield node
+
+
+@pytest.fixture
+def shared_sesam(lasting_sesam: PlainSesam) -> Iterator[PlainSesam]:
+    """The same, without faults and without the requests of other tests. Only look at it, and switch faults."""
+    lasting_sesam.forget_requests()
+    yield lasting_sesam
+    lasting_sesam.mend()

@@ -5,6 +5,7 @@
 `pg` starts PostgreSQL, `fits` gives it a FITS Storage database with workers and faults. `engine` starts a Docker Engine, `cutting` takes it away in the
 middle, `jobrunner` makes a backend of OpenSAFELY on it, with a stand-in of job-runner. `tds` is a stand-in of SQL Server, `registry` a small registry of
 images. `mongo` starts real mongods, alone and in sets. `hosts` has whole hosts with systemd: fits-a, fits-c, archive, backend, libvirt, rabbitmq,
-talus-master, talus-slave; `talus` has stand-ins of Talus' daemons and web application. Everything that is started here is stopped by recorded process id;
+talus-master, talus-slave, sesam; `talus` has stand-ins of Talus' daemons and web application; `sesam` is a
+stand-in of a Sesam node, as a process or in a container. Everything that is started here is stopped by recorded process id;
 a run that is killed is cleaned up by `keeper`.
 """

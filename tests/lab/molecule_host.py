@@ -145,7 +145,8 @@ def break_all(path: Path) -> None:
         workers.kill("ingest")
         workers.root.configure(work=0.05)
         for number in (1, 2):
-            faults.failed("ingest", f"failed{number}.fits")
+            # Now, not half a minute ago: the same file may have been ingested since, and the failure would be stale.
+            faults.failed("ingest", f"failed{number}.fits", failed_age=0)
         if generation == "C":
             faults.starved_twin("ingest", "twin.fits")
         if generation == "B":

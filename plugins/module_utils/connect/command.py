@@ -14,8 +14,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass
-from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 OUTPUT_KEPT = 65536
@@ -30,8 +29,7 @@ class CommandError(Exception):
     """A program that cannot be run as it was asked for."""
 
 
-@dataclass(frozen=True)
-class Account:
+class Account(NamedTuple):
     """A user of this node."""
 
     name: str
@@ -40,8 +38,7 @@ class Account:
     home: str
 
 
-@dataclass(frozen=True)
-class Ended:
+class Ended(NamedTuple):
     """What became of a program. ``code`` is None when it was killed because its time was up, or never started."""
 
     code: Optional[int]

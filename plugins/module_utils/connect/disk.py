@@ -10,16 +10,14 @@ import os
 import re
 import stat
 import time
-from dataclasses import dataclass
-from typing import Iterator, List, Optional, Set, Tuple
+from typing import Iterator, List, NamedTuple, Optional, Set, Tuple
 
 _ESCAPED = re.compile(r"\\([0-7]{3})")
 _SNAPSHOTS = (".snapshot", ".snapshots", ".zfs/snapshot")
 """Where file systems and appliances keep them; often no listing shows them and yet they answer to their name."""
 
 
-@dataclass(frozen=True)
-class Mount:
+class Mount(NamedTuple):
     """One line of mountinfo."""
 
     device: Tuple[int, int]
@@ -29,8 +27,7 @@ class Mount:
     read_only: bool
 
 
-@dataclass(frozen=True)
-class FileSystem:
+class FileSystem(NamedTuple):
     """The file system that a path is on; sizes in bytes. ``available`` is what is left to users other than root."""
 
     mount: Mount
@@ -50,8 +47,7 @@ class FileSystem:
         return self.inodes_available / self.inodes if self.inodes else 1.0
 
 
-@dataclass(frozen=True)
-class Newest:
+class Newest(NamedTuple):
     """The regular file that was written last; ``path`` is None when there is none."""
 
     path: Optional[str]
@@ -60,8 +56,7 @@ class Newest:
     complete: bool
 
 
-@dataclass(frozen=True)
-class Sum:
+class Sum(NamedTuple):
     """What files take on disk."""
 
     size: int

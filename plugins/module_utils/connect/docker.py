@@ -53,6 +53,12 @@ class Docker:
             self._client.close()
             self._client = None
 
+    def limit(self, seconds: float) -> None:
+        """How long each further question may take; a stop or a restart takes its own time-out in addition."""
+        self.timeout = seconds
+        if self._client is not None:
+            self._client.timeout = seconds
+
     @property
     def api(self) -> Any:
         """The library's own client, for what is not here; call it within ``errors()``."""
@@ -80,10 +86,35 @@ class Docker:
         found: Optional[Dict[str, Any]] = self.maybe("inspect volume %s" % name, lambda: self.api.inspect_volume(name))
         return found
 
-    def kill(self, name: str) -> bool:
-        """Whether a running container was killed; False when it had ended or is not there."""
+    def kill(self, name: str, signum: Optional[int] = None) -> bool:
+        """Whether a running container was killed, or its first process was sent another signal; False when it had ended or is not there."""
         with self.errors("kill container %s" % name):
-            return self.told(lambda: self.api.kill(name), (404, _NOT_RUNNING))
+            return self.told(lambda: self.api.kill(name, signal=signum), (404, _NOT_RUNNING))
+
+    def restart(self, name: str, stop_timeout: int = 10) -> None:
+        """Stop a container, kill what has not ended after ``stop_timeout`` seconds, and start it. Without one there is an error."""
+        with self.errors("restart container %s" % name):
+            self.api.restart(name, timeout=stop_timeout)
+
+    def stop(self, name: str, stop_timeout: int = 10) -> bool:
+        """Whether a running container was stopped, killed after ``stop_timeout`` seconds; False when it had ended or is not there."""
+        with self.errors("stop container %s" % name):
+            before = self.inspect(name)
+            return self.told(lambda: self.api.stop(name, timeout=stop_timeout), (404,)) and bool(before and before["State"]["Running"])
+
+    def start_again(self, name: str) -> None:
+        """Start a container that is there and does not run; one that runs is left alone."""
+        with self.errors("start container %s" % name):
+            self.api.start(name)
+
+    def create(self, name: str, config: Mapping[str, Any]) -> str:
+        """The id of a new container that does not run yet, from the engine's own kind of configuration."""
+        with self.errors("create container %s" % name):
+            return str(self.api.create_container_from_config(dict(config), name)["Id"])
+
+    def rename(self, name: str, new: str) -> None:
+        with self.errors("rename container %s to %s" % (name, new)):
+            self.api.rename(name, new)
 
     def remove(self, name: str) -> bool:
         """Remove a container, running or not; False when there was none."""

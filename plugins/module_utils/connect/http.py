@@ -15,9 +15,8 @@ import re
 import socket
 import ssl
 from contextlib import closing
-from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterator, Mapping, NamedTuple, Optional, Tuple
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from .dial import Deadline, Failure, broken_off, dial, dial_unix, explain, place, secure
@@ -31,8 +30,7 @@ _ASCII = "".join(map(chr, range(33, 127)))
 _PRIVATE = ("authorization", "cookie", "proxy-authorization")
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """What became of a question. ``kind`` is empty when an HTTP answer came, whatever its status.
 
     Else it is one of refused, timeout, dns, tls, closed, protocol, unreachable, bad_url, bad_request, redirects, and ``error`` says it in
@@ -43,10 +41,12 @@ class Answer:
     status: Optional[int] = None
     body: bytes = b""
     truncated: bool = False
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = NO_HEADERS
     seconds: float = 0.0
     kind: str = ""
     error: str = ""
+    connected: bool = False
+    """Whether something took the connection. With the kind timeout: it took it, and did not answer."""
 
     @property
     def ok(self) -> bool:
@@ -59,8 +59,7 @@ class Answer:
         return json.loads(self.body.decode("utf-8"))
 
 
-@dataclass(frozen=True)
-class _Question:
+class _Question(NamedTuple):
     method: str
     body: Optional[bytes]
     headers: Mapping[str, str]
@@ -74,11 +73,11 @@ class _Question:
         """The same question for where a redirect leads: what was meant for one server only does not go to another."""
         asked = self
         if status == 303 or (status in (301, 302) and self.method == "POST"):
-            asked = replace(asked, method="HEAD" if self.method == "HEAD" else "GET", body=None)
+            asked = asked._replace(method="HEAD" if self.method == "HEAD" else "GET", body=None)
         if new.hostname != old.hostname:
-            asked = replace(asked, address=None)
+            asked = asked._replace(address=None)
         if (new.scheme, new.hostname, new.port) != (old.scheme, old.hostname, old.port):
-            asked = replace(asked, headers={name: value for name, value in self.headers.items() if name.lower() not in (*_PRIVATE, "host")})
+            asked = asked._replace(headers={name: value for name, value in self.headers.items() if name.lower() not in (*_PRIVATE, "host")})
         return asked
 
 
@@ -114,8 +113,31 @@ def ask(
             target = _redirect(parts, answer.headers["location"], question)
             question, parts = question.redirected(answer.status, parts, target), target
     except Failure as failure:
-        answer = replace(answer, kind=failure.kind, error=failure.text)
-    return replace(answer, seconds=deadline.elapsed())
+        answer = answer._replace(kind=failure.kind, error=failure.text)
+    return answer._replace(seconds=deadline.elapsed())
+
+
+def stream(
+    url: str,
+    headers: Mapping[str, str] = NO_HEADERS,
+    timeout: float = 10.0,
+    verify: bool = True,
+    ca_cert: Optional[str] = None,
+) -> Stream:
+    """Ask for what may be too long to hold: the body is read by whoever wants it, and ``timeout`` counts until its end. No redirect is followed.
+
+    Never raises for what a server or a network does until the body is read. Whoever asks closes it.
+    """
+    question = _Question("GET", None, headers, 0, verify, ca_cert, None, None)
+    try:
+        parts = _split(url)
+    except Failure as failure:
+        found = Stream(urlsplit("http://localhost/"), question, Deadline(timeout))
+        found.answer = Answer(_shown(url), kind=failure.kind, error=failure.text)
+        return found
+    found = Stream(parts, question, Deadline(timeout))
+    found.begin()
+    return found
 
 
 def connects(host: str, port: int, timeout: float = 5.0, greeting: bytes = b"") -> Tuple[bool, str, float]:
@@ -189,27 +211,77 @@ def _redirect(parts: SplitResult, location: str, question: _Question) -> SplitRe
 
 def _exchange(parts: SplitResult, question: _Question, deadline: Deadline) -> Answer:
     """One question, one answer."""
-    answer = Answer(parts.geturl())
-    where = question.unix_socket or place(question.address or parts.hostname or "", parts.port or _PORTS[parts.scheme])
     body = bytearray()
-    try:
-        with closing(_open(parts, question, where, deadline)) as sock:
-            response = _send(_Timed(sock, deadline), parts, question)
-            answer = replace(answer, status=response.status, headers=_headers(response))
-            _read(response, body, question.limit, where)
-    except Failure as failure:
-        answer = replace(answer, kind=failure.kind, error=failure.text)
-    except (http.client.RemoteDisconnected, http.client.IncompleteRead):
-        what = "without an answer" if answer.status is None else "in the middle of its answer"
-        answer = replace(answer, kind="closed", error="%s closed the connection %s" % (where, what))
-    except http.client.HTTPException as exc:
-        answer = replace(answer, kind="protocol", error="%s does not answer with valid HTTP: %s" % (where, _reason(exc)))
-    except (OSError, ValueError) as exc:
-        why = explain(exc, where, deadline)
-        if why.kind == "timeout" and answer.status is not None:
-            why = Failure("timeout", "%s did not end its answer within %g s" % (where, deadline.seconds))
-        answer = replace(answer, kind=why.kind, error=why.text)
-    return replace(answer, body=bytes(body[: question.limit]), truncated=len(body) > question.limit)
+    with closing(Stream(parts, question, deadline)) as stream:
+        stream.begin()
+        try:
+            for piece in () if stream.answer.kind else stream.pieces(question.limit + 1):  # one byte more, so that it is known whether that was all
+                body += piece
+        except Failure as failure:
+            stream.answer = stream.answer._replace(kind=failure.kind, error=failure.text)
+        return stream.answer._replace(body=bytes(body[: question.limit]), truncated=len(body) > question.limit)
+
+
+class Stream:
+    """An answer whose body is read piece by piece. ``answer`` has all but the body; with a kind, there is none."""
+
+    def __init__(self, parts: SplitResult, question: _Question, deadline: Deadline) -> None:
+        self.answer = Answer(parts.geturl())
+        self._parts = parts
+        self._question = question
+        self._deadline = deadline
+        self._where = question.unix_socket or place(question.address or parts.hostname or "", parts.port or _PORTS[parts.scheme])
+        self._sock: Optional[socket.socket] = None
+        self._response: Optional[http.client.HTTPResponse] = None
+
+    def begin(self) -> None:
+        """Ask, and read the head of the answer."""
+        try:
+            self._sock = _dial(self._parts, self._question, self._deadline)
+            self.answer = self.answer._replace(connected=True)
+            self._sock = _secured(self._sock, self._parts, self._question, self._where, self._deadline)
+            self._response = _send(_Timed(self._sock, self._deadline), self._parts, self._question)
+            self.answer = self.answer._replace(status=self._response.status, headers=_headers(self._response))
+        except (Failure, http.client.HTTPException, OSError, ValueError) as exc:
+            failure = self._meaning(exc)
+            self.answer = self.answer._replace(kind=failure.kind, error=failure.text)
+
+    def pieces(self, wanted: Optional[int] = None, size: int = _PIECE) -> Iterator[bytes]:
+        """The body, up to ``wanted`` bytes of it, none longer than ``size``; Failure where it breaks off."""
+        if self._response is None:
+            raise Failure(self.answer.kind or "closed", self.answer.error or "there is no answer to be read")
+        expected = self._response.length
+        end = min((each for each in (expected, wanted) if each is not None), default=None)
+        count = 0
+        while end is None or count < end:
+            try:
+                piece = self._response.read1(size if end is None else min(size, end - count))
+            except (http.client.HTTPException, OSError, ValueError) as exc:
+                raise self._meaning(exc) from exc
+            if not piece:
+                break
+            count += len(piece)
+            yield piece
+        if expected is not None and end is not None and count < end:
+            raise Failure("closed", "%s closed the connection in the middle of its answer" % self._where)
+
+    def close(self) -> None:
+        if self._sock is not None:
+            self._sock.close()
+
+    def _meaning(self, exc: Exception) -> Failure:
+        """Why there is no answer, or no more of it."""
+        if isinstance(exc, Failure):
+            return exc
+        if isinstance(exc, (http.client.RemoteDisconnected, http.client.IncompleteRead)):
+            what = "without an answer" if self.answer.status is None else "in the middle of its answer"
+            return Failure("closed", "%s closed the connection %s" % (self._where, what))
+        if isinstance(exc, http.client.HTTPException):
+            return Failure("protocol", "%s does not answer with valid HTTP: %s" % (self._where, _reason(exc)))
+        why = explain(exc, self._where, self._deadline)
+        if why.kind == "timeout" and self.answer.status is not None:
+            return Failure("timeout", "%s did not end its answer within %g s" % (self._where, self._deadline.seconds))
+        return why
 
 
 def _reason(exc: http.client.HTTPException) -> str:
@@ -226,18 +298,15 @@ def _headers(response: http.client.HTTPResponse) -> Dict[str, str]:
     return found
 
 
-def _open(parts: SplitResult, question: _Question, where: str, deadline: Deadline) -> socket.socket:
-    host = parts.hostname or ""
-    port = parts.port or _PORTS[parts.scheme]
-    context = _context(question) if parts.scheme == "https" else None
-    sock = dial_unix(question.unix_socket, deadline) if question.unix_socket else dial(question.address or host, port, deadline)
-    if context is None:
-        return sock
-    try:
-        return secure(sock, context, host, where, deadline)
-    except Failure:
-        sock.close()
-        raise
+def _dial(parts: SplitResult, question: _Question, deadline: Deadline) -> socket.socket:
+    if question.unix_socket:
+        return dial_unix(question.unix_socket, deadline)
+    return dial(question.address or parts.hostname or "", parts.port or _PORTS[parts.scheme], deadline)
+
+
+def _secured(sock: socket.socket, parts: SplitResult, question: _Question, where: str, deadline: Deadline) -> socket.socket:
+    """With TLS where the URL says so."""
+    return secure(sock, _context(question), parts.hostname or "", where, deadline) if parts.scheme == "https" else sock
 
 
 def _context(question: _Question) -> ssl.SSLContext:
@@ -283,19 +352,6 @@ def _send(sock: _Timed, parts: SplitResult, question: _Question) -> http.client.
 def _host(parts: SplitResult) -> str:
     host = parts.netloc.encode("idna").decode("ascii") if not parts.netloc.isascii() else parts.netloc
     return host[: -len(":%s" % parts.port)] if parts.port == _PORTS[parts.scheme] else host
-
-
-def _read(response: http.client.HTTPResponse, body: bytearray, limit: int, where: str) -> None:
-    """Read one byte more than is wanted, so that it is known whether that was all."""
-    expected = response.length
-    wanted = limit + 1 if expected is None else min(expected, limit + 1)
-    while len(body) < wanted:
-        piece = response.read1(min(_PIECE, wanted - len(body)))
-        if not piece:
-            break
-        body += piece
-    if expected is not None and len(body) < wanted:
-        raise Failure("closed", "%s closed the connection in the middle of its answer" % where)
 
 
 class _Timed(io.RawIOBase):

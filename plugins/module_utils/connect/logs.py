@@ -13,7 +13,7 @@ import re
 import time
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Pattern, Sequence, Tuple
+from typing import Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Pattern, Sequence, Tuple
 
 from .command import redact
 from .logentries import Entry, Search, compiled, containing, line_at, regions
@@ -26,8 +26,7 @@ SHOWN = 500
 _FEW = 4
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(NamedTuple):
     """Entries to be looked for: a name, a regular expression for one line, and how bad they are."""
 
     name: str
@@ -35,8 +34,7 @@ class Kind:
     severity: str = "warning"
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """A line as it may be shown.
 
     ``time`` is that of the entry it belongs to, ``ends`` the last line of that entry if that is another. ``cut``: it was longer than what is looked at.
@@ -61,8 +59,7 @@ class Counted:
     lines: Tuple[Line, ...]
 
 
-@dataclass(frozen=True)
-class File:
+class File(NamedTuple):
     """A file that was read, as it was when it was opened. ``truncated``: it became shorter meanwhile."""
 
     path: str
@@ -73,8 +70,7 @@ class File:
     truncated: bool
 
 
-@dataclass(frozen=True)
-class Sources:
+class Sources(NamedTuple):
     """What was read, newest first, and what could not be (``unread``).
 
     ``complete`` is False when a limit, or what was unread, kept it from the time asked for, or from the beginning. ``begins`` is the first time in it.
@@ -87,14 +83,12 @@ class Sources:
     begins: Optional[float]
 
 
-@dataclass(frozen=True)
-class Scan:
+class Scan(NamedTuple):
     kinds: Tuple[Counted, ...]
     sources: Sources
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """Lines by what is in them, newest first."""
 
     lines: Mapping[bytes, Tuple[Line, ...]]

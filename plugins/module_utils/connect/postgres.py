@@ -11,8 +11,7 @@ from __future__ import annotations
 import os
 import traceback
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 try:
     import psycopg2
@@ -54,8 +53,7 @@ SELECT current_setting('listen_addresses'), inet_client_addr()::text, inet_serve
 _LOOPBACK = ("127.0.0.1", "::1", "localhost", "")
 
 
-@dataclass(frozen=True)
-class Client:
+class Client(NamedTuple):
     """Another session on the same database. ``place`` is here, elsewhere, or unknown."""
 
     pid: int

@@ -10,8 +10,9 @@ import pwd
 import re
 import stat
 import time
-from dataclasses import dataclass, field
-from typing import Dict, Iterable, Iterator, List, Optional, Tuple
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 _HIDING = frozenset(("hidepid=1", "hidepid=2", "hidepid=4", "hidepid=noaccess", "hidepid=invisible", "hidepid=ptraceable"))
 _WITH_VALUE = ("-W", "-X", "--check-hash-based-pycs")
@@ -44,8 +45,7 @@ class Process:
         return None
 
 
-@dataclass(frozen=True)
-class Pattern:
+class Pattern(NamedTuple):
     """What a process must be like. What is not given does not count, and a pattern that gives nothing matches nothing.
 
     ``program`` is what :meth:`Process.script` tells, or the interpreter itself: compared whole where it has a slash, else by
@@ -148,8 +148,7 @@ def _user(uid: int) -> str:
         return str(uid)
 
 
-@dataclass(frozen=True)
-class Deleted:
+class Deleted(NamedTuple):
     """A file that has no name any more, and is still there because a process has it open. ``size`` is what it takes on disk."""
 
     device: int
@@ -159,11 +158,10 @@ class Deleted:
     pids: Tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class OpenFiles:
+class OpenFiles(NamedTuple):
     """What processes have open, apart from ordinary files. ``unseen`` are those whose descriptors this user may not see."""
 
-    sockets: Dict[int, Tuple[int, ...]] = field(default_factory=dict)
+    sockets: Mapping[int, Tuple[int, ...]] = MappingProxyType({})
     """Processes by the inode of a socket."""
     deleted: Tuple[Deleted, ...] = ()
     unseen: Tuple[int, ...] = ()

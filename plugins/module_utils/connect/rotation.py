@@ -16,7 +16,7 @@ import re
 import stat
 import time
 from dataclasses import dataclass, field
-from typing import Dict, Iterator, List, Optional, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from .logtime import Clock
 
@@ -61,8 +61,7 @@ class Log:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-@dataclass(frozen=True)
-class Span:
+class Span(NamedTuple):
     """What is to be read of a log: its rotations too, up to so many bytes, and back to a time."""
 
     path: str

@@ -12,8 +12,7 @@ import shutil
 import subprocess
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from dataclasses import dataclass
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from .command import PATH
 
@@ -25,8 +24,7 @@ class ServiceError(Exception):
     """A manager that cannot be asked, or that refused what it was asked for."""
 
 
-@dataclass(frozen=True)
-class Service:
+class Service(NamedTuple):
     """One service as its manager sees it now. What a manager does not tell is ``None`` or empty."""
 
     name: str

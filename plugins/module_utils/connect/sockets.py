@@ -9,8 +9,7 @@ import contextlib
 import os
 import socket
 import struct
-from dataclasses import dataclass
-from typing import Iterable, Iterator, List, Optional
+from typing import Iterable, Iterator, List, NamedTuple, Optional
 
 _WAITING = {"tcp": "0A", "tcp6": "0A", "udp": "07", "udp6": "07"}
 """States of sockets that take what anybody sends: TCP_LISTEN, and TCP_CLOSE, as an unconnected UDP socket is shown."""
@@ -18,8 +17,7 @@ _ACCEPTS = 0x10000
 _ANY = ("0.0.0.0", "::")  # noqa: S104 - read, not bound to
 
 
-@dataclass(frozen=True)
-class Listener:
+class Listener(NamedTuple):
     """``address`` is the path of a Unix socket, after ``@`` where it is abstract; then there is no port."""
 
     protocol: str

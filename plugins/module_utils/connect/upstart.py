@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Dict, List, Optional, Sequence
 
 from .procfs import read_process, started_at
@@ -37,7 +36,7 @@ class Upstart(Manager):
         services: List[Service] = []
         for name in names:
             found = matching(name, list(jobs)) if is_pattern(name) else [name] * (name in jobs)
-            services += [replace(jobs[job], asked=name) for job in found] or self._scripts.read([name])
+            services += [jobs[job]._replace(asked=name) for job in found] or self._scripts.read([name])
         return services
 
     def start(self, name: str, timeout: float) -> None:

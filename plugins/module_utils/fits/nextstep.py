@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Dict
 
 from ..procedure.envelope import Remedy
@@ -107,7 +106,7 @@ def copy_job(state: FileState) -> Remedy:
 
 def find(state: FileState) -> Remedy:
     if state.site == "archive":
-        return replace(_play("fits_ingest", "follow it on the FITS servers: it must be ingested there before it can get here", state), hosts=_FITS)
+        return _play("fits_ingest", "follow it on the FITS servers: it must be ingested there before it can get here", state)._replace(hosts=_FITS)
     if not state.searched:
         return _play("fits_ingest", "search the whole tree of the storage root for it", state, fits_search=True)
     return Remedy("ask the observers or the staff of the instrument: it was never put where FITS Storage takes files from")
@@ -119,7 +118,7 @@ def from_archive(state: FileState) -> Remedy:
 
 def export(state: FileState) -> Remedy:
     if state.site == "archive":
-        return replace(_play("fits_export", "follow its export on the FITS servers", state), hosts=_FITS)
+        return _play("fits_export", "follow its export on the FITS servers", state)._replace(hosts=_FITS)
     if state.good is None:
         return Remedy("restore the file from a backup, ingest it, and let it be exported: neither this server nor the archive has it")
     text = "queue its export, unless it was exported minutes ago and waits on the archive's ingest queue, which the archive does not tell"
@@ -149,7 +148,7 @@ def archive_server(state: FileState) -> Remedy:
 
 def archive_queue(state: FileState) -> Remedy:
     text = "look at the archive's ingest queue; a row that failed there holds up every export"
-    return replace(_play("fits_ingest_queue", text, state), hosts=_ARCHIVE)
+    return _play("fits_ingest_queue", text, state)._replace(hosts=_ARCHIVE)
 
 
 def web_server(state: FileState) -> Remedy:

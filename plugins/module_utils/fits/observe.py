@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from ..connect.clock import local_timezone
 from ..connect.postgres import Client, Postgres
@@ -25,8 +24,7 @@ _SILENT = 5.0
 """An idle worker that has written nothing for so many seconds is one of B, which say it once: no look will tell more."""
 
 
-@dataclass(frozen=True)
-class FitsState:
+class FitsState(NamedTuple):
     """What was read. ``moves`` is what ``watch`` saw: None where it was not asked for."""
 
     schema: Schema

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from typing import Any, Iterator, List, Mapping, Optional, Sequence, Set
 
 from ..procedure.check import Procedure
@@ -15,7 +14,8 @@ from ..procedure.errors import Refusal
 from .errors import FitsError
 from .findings import diagnose_queue
 from .observe import FitsHost, FitsState, seconds
-from .queue import QueueState, judge, plan_reset
+from .queue import QueueState, judge
+from .queue_plan import plan_reset
 from .reading import spellings
 from .rows import RowStore
 from .tables import RESETTABLE
@@ -83,7 +83,7 @@ class QueueReset(Procedure[FitsState]):
         return RowStore(self.host.postgres, table, self._recheck).apply(changes)
 
     def context(self) -> Mapping[str, Any]:
-        return {"database": self.host.postgres.database, "queue": self.queue, "other_hosts_stopped": self.others_stopped, "places": asdict(self.host.places)}
+        return {"database": self.host.postgres.database, "queue": self.queue, "other_hosts_stopped": self.others_stopped, "places": self.host.places._asdict()}
 
     def _recheck(self, changes: Sequence[Change]) -> None:
         """Under the row locks: a worker that came up, or took one of these files, since the plan was made stops everything."""

@@ -10,8 +10,7 @@ constraints may lag behind the code. Source: FitsStorage's ORM classes at the co
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..connect.postgres import Postgres
 from .errors import FitsError
@@ -45,8 +44,7 @@ SELECT c.relname,
 """
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """One queue table as it is in this database."""
 
     queue: str
@@ -97,8 +95,7 @@ class Table:
         return tuple(columns for columns in expected if tuple(sorted(columns)) not in have)
 
 
-@dataclass(frozen=True)
-class Schema:
+class Schema(NamedTuple):
     """What the database has."""
 
     generation: str

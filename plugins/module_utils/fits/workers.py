@@ -12,8 +12,8 @@ from __future__ import annotations
 import os
 import re
 import time
-from dataclasses import dataclass, field, replace
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from types import MappingProxyType
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..connect.files import tail
 from ..connect.postgres import Client
@@ -32,8 +32,7 @@ def script_name(queue: str) -> str:
     return "service_%s_queue.py" % queue
 
 
-@dataclass(frozen=True)
-class Places:
+class Places(NamedTuple):
     """Where this host keeps what tells about workers; the defaults are production's."""
 
     scripts_dir: Optional[str] = None
@@ -42,8 +41,7 @@ class Places:
     lockfile_dir: Sequence[str] = ("/data/locks", "/data/logs")
 
 
-@dataclass(frozen=True)
-class LockFile:
+class LockFile(NamedTuple):
     """A service's lock file. ``state``: live, stale (no such process), recycled (the pid is now something else)."""
 
     path: str
@@ -51,8 +49,7 @@ class LockFile:
     state: str
 
 
-@dataclass(frozen=True)
-class LogLine:
+class LogLine(NamedTuple):
     """The last thing that a worker logged, in local time, and the row that it last said to be working on."""
 
     at: str
@@ -65,13 +62,12 @@ class LogLine:
     """Seconds since it was written; known where it is the newest line of its file."""
 
 
-@dataclass(frozen=True)
-class Workers:
+class Workers(NamedTuple):
     """Evidence about the workers of one queue."""
 
     live: Tuple[Process, ...] = ()
     lock_files: Tuple[LockFile, ...] = ()
-    last_lines: Mapping[int, LogLine] = field(default_factory=dict)
+    last_lines: Mapping[int, LogLine] = MappingProxyType({})
     clients: Tuple[Client, ...] = ()
     unknown: Tuple[str, ...] = ()
 
@@ -214,7 +210,7 @@ def _read_log(path: str, pids: set[int], last: Dict[int, LogLine]) -> None:
     for line in lines:
         newest = _note(last, line, pids) or newest
     if newest in last and lines and _LOG_LINE.match(lines[-1]):
-        last[newest] = replace(last[newest], age=age if age >= 0 else None)
+        last[newest] = last[newest]._replace(age=age if age >= 0 else None)
 
 
 def _note(last: Dict[int, LogLine], line: str, pids: set[int]) -> Optional[int]:
@@ -222,7 +218,8 @@ def _note(last: Dict[int, LogLine], line: str, pids: set[int]) -> Optional[int]:
     parsed = _LOG_LINE.match(line)
     if not parsed:
         return None
-    at, pid, message = parsed.group(1), int(parsed.group(2)), parsed.group(3)
+    at, worker, message = parsed.groups()
+    pid = int(worker)
     if pid not in pids or (pid in last and last[pid].at > at):
         return pid
     named = _AT_WORK.match(message)
@@ -232,5 +229,5 @@ def _note(last: Dict[int, LogLine], line: str, pids: set[int]) -> Optional[int]:
     elif message.startswith("Nothing on "):
         last[pid] = LogLine(at, message, idle=True)
     else:  # more about the row that it is on
-        last[pid] = replace(last.get(pid, LogLine(at, message)), at=at, message=message, idle=False, age=None)
+        last[pid] = last.get(pid, LogLine(at, message))._replace(at=at, message=message, idle=False, age=None)
     return pid

@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
 from ..procedure.check import Check
 from ..procedure.envelope import Finding
 from ..procedure.errors import RunbookError
-from . import certificates, logs, paths, processes, sockets, units, vitals, web
+from . import logs, paths, processes, units, vitals, web
 from .expect import Options
 from .observe import Expected, NodeState, Observer
 from .sizes import number
@@ -32,10 +32,32 @@ def _one(row: Callable[[Any, Any], Dict[str, Any]]) -> Callable[[Any, Any], List
     return lambda wanted, seen: [row(wanted, seen)]
 
 
+def _certificates(part: str) -> Callable[..., Any]:
+    """A part of what judges certificates, which is loaded only where some are expected."""
+
+    def call(*given: Any) -> Any:
+        from . import certificates  # noqa: PLC0415
+
+        return getattr(certificates, part)(*given)
+
+    return call
+
+
+def _sockets(part: str) -> Callable[..., Any]:
+    """The same for sockets."""
+
+    def call(*given: Any) -> Any:
+        from . import sockets  # noqa: PLC0415
+
+        return getattr(sockets, part)(*given)
+
+    return call
+
+
 KINDS = (
     Kind("processes", "process", "process runs as expected", "processes run as expected", processes.parse, processes.judge, _one(processes.row)),
     Kind("units", "unit", "unit is as expected", "units are as expected", units.parse, units.judge, lambda _wanted, seen: units.rows(seen)),
-    Kind("sockets", "socket", "socket is listened on", "sockets are listened on", sockets.parse, sockets.judge, _one(sockets.row)),
+    Kind("sockets", "socket", "socket is listened on", "sockets are listened on", _sockets("parse"), _sockets("judge"), _one(_sockets("row"))),
     Kind("paths", "path", "path is as expected", "paths are as expected", paths.parse, paths.judge, _one(paths.row)),
     Kind("logs", "log", "log is as expected", "logs are as expected", logs.parse, logs.judge, logs.rows),
     Kind("http", "http", "web service answers as expected", "web services answer as expected", web.parse, web.judge, _one(web.row)),
@@ -45,9 +67,9 @@ KINDS = (
         "certificate",
         "certificate is as expected",
         "certificates are as expected",
-        certificates.parse,
-        certificates.judge,
-        _one(certificates.row),
+        _certificates("parse"),
+        _certificates("judge"),
+        _one(_certificates("row")),
     ),
 )
 

@@ -9,7 +9,7 @@ import fnmatch
 import os
 import re
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..procedure.envelope import Finding
@@ -53,8 +53,7 @@ class Wanted(NamedTuple):
     rotated: bool = True
 
 
-@dataclass(frozen=True)
-class Matched:
+class Matched(NamedTuple):
     """What was found of one class; the newest lines first."""
 
     name: str
@@ -65,8 +64,7 @@ class Matched:
     lines: Tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Sight:
+class Sight(NamedTuple):
     """One log, as it was. ``growth`` is None when it was looked at only once."""
 
     path: str
@@ -174,7 +172,7 @@ def _look_at(wanted: Wanted, path: str) -> Union[Sight, Missed]:
         return Missed("cannot read %s: %s" % (path, exc.strerror))
     matched = tuple(Matched(each.name, each.severity, each.count, each.first, each.last, tuple(map(_told, reversed(each.lines)))) for each in found.kinds)
     sources = found.sources
-    return replace(sight, matched=matched, bytes_read=sources.bytes_read, complete=sources.complete, unread=sources.unread)
+    return sight._replace(matched=matched, bytes_read=sources.bytes_read, complete=sources.complete, unread=sources.unread)
 
 
 def _told(line: Line) -> str:
@@ -195,7 +193,7 @@ def compare(first: Seen, again: Union[Sizes, Missed, None]) -> Seen:
 
 
 def _grown(sight: Sight, inode: int, size: int) -> Sight:
-    return replace(sight, growth=size - sight.size if inode == sight.inode and size >= sight.size else size)
+    return sight._replace(growth=size - sight.size if inode == sight.inode and size >= sight.size else size)
 
 
 def judge(wanted: Wanted, seen: Seen) -> List[Finding]:

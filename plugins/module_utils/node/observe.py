@@ -8,18 +8,21 @@ from __future__ import annotations
 import os
 import pwd
 import time
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..connect import disk, procfs
 from ..connect.service import Service
 from ..connect.services import ServiceError, services
-from ..connect.sockets import Listener, listeners
-from . import certificates, logs, paths, place, processes, sockets, units, vitals, web
+from . import logs, paths, place, processes, units, vitals, web
 from .expect import Missed
 from .parallel import Looks
 from .sizes import number as number_of
+
+if TYPE_CHECKING:
+    from ..connect.sockets import Listener
+    from . import certificates, sockets
 
 Key = Tuple[str, int]
 """An option, and the number of the expectation in it."""
@@ -45,8 +48,7 @@ class Expected(NamedTuple):
         return any(each.pattern.program for each in self.sockets) or any(each.needs_open_files for each in self.paths)
 
 
-@dataclass(frozen=True)
-class NodeState:
+class NodeState(NamedTuple):
     """What was seen, expectation by expectation in their order."""
 
     processes: Sequence[processes.Seen] = ()
@@ -57,16 +59,15 @@ class NodeState:
     http: Sequence[web.Seen] = ()
     tcp: Sequence[web.SeenPort] = ()
     certificates: Sequence[certificates.Seen] = ()
-    vitals: vitals.Vitals = field(default_factory=vitals.Vitals)
-    evidence: Mapping[str, Any] = field(default_factory=dict)
+    vitals: vitals.Vitals = vitals.Vitals()
+    evidence: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """The processes of the node by pid, and what they have open where that was asked for."""
 
-    running: Mapping[int, processes.Running] = field(default_factory=dict)
-    open_files: procfs.OpenFiles = field(default_factory=procfs.OpenFiles)
+    running: Mapping[int, processes.Running] = MappingProxyType({})
+    open_files: procfs.OpenFiles = procfs.OpenFiles()
     hidden: bool = False
 
 
@@ -95,7 +96,7 @@ class Observer:
     def _waiting(self, looks: Looks[Key]) -> Dict[Key, Callable[[], Any]]:
         """What waits for others: for as long as is left when it begins."""
         wanted: Dict[Key, Callable[[], Any]] = {}
-        for option, look in (("http", web.look), ("tcp", web.look_port), ("certificates", certificates.look)):
+        for option, look in (("http", web.look), ("tcp", web.look_port), ("certificates", _certificate)):
             for number, each in enumerate(getattr(self.expected, option)):
                 wanted[option, number] = partial(_in_time, looks, look, each)
         for number, path in enumerate(self.expected.paths):
@@ -116,7 +117,7 @@ class Observer:
         if expected.processes or expected.needs_open_files:
             wanted["processes", ALL] = partial(process_table, [each.pattern for each in expected.processes], expected.needs_open_files)
         if expected.sockets:
-            wanted["sockets", ALL] = partial(listeners, sorted({each.protocol for each in expected.sockets}))
+            wanted["sockets", ALL] = partial(_listeners, sorted({each.protocol for each in expected.sockets}))
         for number, log in enumerate(expected.logs):
             wanted["logs", number] = partial(logs.look, log)
         return wanted
@@ -137,6 +138,24 @@ class Observer:
 
 def _in_time(looks: Looks[Key], look: Callable[[Any, float], Any], wanted: Any) -> Any:
     return look(wanted, looks.left())
+
+
+def _certificate(wanted: certificates.Wanted, seconds: float) -> certificates.Seen:
+    from . import certificates  # noqa: PLC0415 - here and below: most looks name neither certificates nor sockets
+
+    return certificates.look(wanted, seconds)
+
+
+def _listeners(protocols: Sequence[str]) -> Sequence[Listener]:
+    from ..connect.sockets import listeners  # noqa: PLC0415
+
+    return listeners(protocols)
+
+
+def _socket(wanted: sockets.Wanted, *seen: Any) -> sockets.Seen:
+    from . import sockets  # noqa: PLC0415
+
+    return sockets.look(wanted, *seen)
 
 
 def _services(names: Sequence[str], manager: Optional[str]) -> Union[List[Service], Missed]:
@@ -180,7 +199,7 @@ class _Seen:
         return NodeState(
             [processes.look(each, self.no_table or list(table.running.values()), table.hidden) for each in expected.processes],
             [units.look(each, services_first, services_last, self.now) for each in expected.units],
-            [sockets.look(each, listening, self.no_table or table.open_files, table.running) for each in expected.sockets],
+            [_socket(each, listening, self.no_table or table.open_files, table.running) for each in expected.sockets],
             [self._path(number, each) for number, each in enumerate(expected.paths)],
             [logs.compare(first["logs", number], self.again.get(("logs", number))) for number in range(len(expected.logs))],
             self._numbered("http"),

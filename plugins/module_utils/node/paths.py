@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Union
 
@@ -53,8 +52,7 @@ class Wanted(NamedTuple):
         return self.deleted_open is not None or self.account or self.expect_free is not None
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """What is at a path. ``type`` is None when nothing is."""
 
     type: Optional[str]

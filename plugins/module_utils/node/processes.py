@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Union
 
 from ..connect.procfs import Pattern, Process
@@ -16,8 +15,7 @@ from .sizes import show_age
 _LISTED = 50
 
 
-@dataclass(frozen=True)
-class Running:
+class Running(NamedTuple):
     """A process and its age in seconds."""
 
     process: Process

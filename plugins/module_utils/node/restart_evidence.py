@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import time
 from typing import Iterator, List, Sequence, Tuple
 
@@ -19,11 +18,10 @@ from ..connect.command import redact
 from ..connect.files import tail
 from ..connect.procfs import Process
 from ..connect.service import ServiceError, call, program
-from ..procedure.directory import make_directories, unsafe
+from ..procedure import evidence
 from ..procedure.errors import JournalError
 from .restart import Seen
 
-RUNS_KEPT = 100
 PROCESSES_KEPT = 64
 FILE_KEPT = 262144
 LINES_KEPT = 200
@@ -40,43 +38,21 @@ _STATUS = ("Name", "State", "PPid", "Uid", "FDSize", "VmRSS", "VmSwap", "Threads
 
 def keep(journal: str, seen: Sequence[Seen], log_files: Sequence[str]) -> str:
     """The directory in which the state of these services was kept."""
-    place = os.path.join(journal, "evidence")
-    reason = unsafe(place)
-    if reason:
-        raise JournalError("evidence cannot be kept: %s. Nothing was changed. Pass evidence: false to do without." % reason)
-    seconds, rest = divmod(time.time_ns(), 10**9)  # a second may see several runs
-    directory = os.path.join(place, "%s-%09d" % (time.strftime("%Y%m%dT%H%M%S", time.gmtime(seconds)), rest))
     try:
-        make_directories(place)
-        _prune(place)
-        os.mkdir(directory, 0o700)
+        directory = evidence.run_directory(journal, "evidence")
         for each in seen:
-            _write(os.path.join(directory, "%s.txt" % _file_name(each.id)), _about(each))
+            _write(directory, "%s.txt" % evidence.file_name(each.id), _about(each))
         for number, path in enumerate(dict.fromkeys([*log_files, *(path for each in seen for path in each.spec.log_files)])):
-            _write(os.path.join(directory, "log-%d-%s.txt" % (number, _file_name(os.path.basename(path)))), _log(path))
+            _write(directory, "log-%d-%s.txt" % (number, evidence.file_name(os.path.basename(path))), _log(path))
+    except JournalError as exc:
+        raise JournalError("%s. Pass evidence: false to do without." % exc) from exc
     except OSError as exc:
-        raise JournalError("evidence cannot be kept below %s: %s. Nothing was changed. Pass evidence: false to do without." % (place, exc.strerror)) from exc
+        raise JournalError("evidence cannot be kept below %s: %s. Nothing was changed. Pass evidence: false to do without." % (journal, exc.strerror)) from exc
     return directory
 
 
-def _prune(place: str) -> None:
-    """The newest stay; their names begin with the time. Links are left alone."""
-    names = sorted(name for name in os.listdir(place) if re.fullmatch(r"\d{8}T\d{6}-\d+", name))
-    for name in names[: max(0, len(names) - RUNS_KEPT + 1)]:
-        path = os.path.join(place, name)
-        if not os.path.islink(path):
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _write(path: str, text: str) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        data = text.encode("utf-8", "replace")
-        file.write(data if len(data) <= FILE_KEPT else data[: FILE_KEPT // 2] + b"\n[... left out ...]\n" + data[-FILE_KEPT // 2 :])
-
-
-def _file_name(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_.@-]", "_", text)[:100].lstrip(".") or "_"
+def _write(directory: str, name: str, text: str) -> None:
+    evidence.write(directory, name, text.encode("utf-8", "replace"), FILE_KEPT)
 
 
 def _about(seen: Seen) -> str:
@@ -90,7 +66,7 @@ def _about(seen: Seen) -> str:
 
 def _told(seen: Seen) -> Iterator[Tuple[str, str]]:
     """What the manager has to say."""
-    yield "service", "".join("%s: %s\n" % (name, value) for name, value in sorted(vars(seen.service).items()))
+    yield "service", "".join("%s: %s\n" % (name, value) for name, value in sorted(seen.service._asdict().items()))
     if seen.service.manager != "systemd":
         return
     lines = "--lines=%d" % LINES_KEPT

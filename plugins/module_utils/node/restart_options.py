@@ -83,7 +83,7 @@ class Spec:
 
     def kept(self) -> Dict[str, Any]:
         """What an undo needs; a probe may hold secrets, so it is not kept."""
-        return dict(asdict(replace(self, probe=None)), log_files=[])
+        return dict(asdict(replace(self, probe=None)), processes=[each._asdict() for each in self.processes], log_files=[])
 
 
 def spec_of(kept: Mapping[str, Any]) -> Spec:

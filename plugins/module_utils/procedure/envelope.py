@@ -12,7 +12,8 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import Any, Dict, Mapping, Optional, Sequence
+from types import MappingProxyType
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence
 
 Image = Dict[str, Any]
 """What a subject looks like at one time: JSON values by name. ``None`` in its place means that it does not exist."""
@@ -20,13 +21,12 @@ Image = Dict[str, Any]
 SEVERITIES = ("ok", "info", "warning", "critical")
 
 
-@dataclass(frozen=True)
-class Remedy:
+class Remedy(NamedTuple):
     """What would mend a finding: a playbook with its variables, or in words who to call."""
 
     text: str
     playbook: Optional[str] = None
-    vars: Mapping[str, Any] = field(default_factory=dict)
+    vars: Mapping[str, Any] = MappingProxyType({})
     hosts: str = ""
     """Groups of the inventory, where it is not to be run on the host that the finding is of."""
 
@@ -97,8 +97,7 @@ class Change:
         return [self.action, self.subject, self.before, self.after, self.reversible, self.data_loss]
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of one change when it was applied."""
 
     done: bool

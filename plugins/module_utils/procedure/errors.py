@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Sequence
+from typing import Any, NamedTuple, Sequence
 
 
 class RunbookError(Exception):
@@ -21,8 +20,7 @@ class JournalError(RunbookError):
     """The journal cannot be written or read; a fix does not start without it."""
 
 
-@dataclass(frozen=True)
-class Refusal:
+class Refusal(NamedTuple):
     """One guard that said no: why, and what would allow the plan."""
 
     guard: str

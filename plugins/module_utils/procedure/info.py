@@ -27,7 +27,8 @@ def run_info(module: AnsibleModule, factory: Callable[[Mapping[str, Any]], Check
     except expected as exc:
         told = dict(getattr(exc, "detail", {}), elapsed=elapsed(started), msg=str(exc))
         module.fail_json(**legible(told))
-    module.exit_json(**legible(dict(facts_of(result, started), changed=False)))
+    # A look changes nothing, but for a file that it was asked to write; the check says so among its facts.
+    module.exit_json(**legible(dict({"changed": False}, **facts_of(result, started))))
 
 
 class Closer:

@@ -353,6 +353,7 @@ class StopServices(StartServices):
 
 
 from crash.deploy import DeployJobRunner  # noqa: E402
+from crash.hare import SCENARIOS as HARE  # noqa: E402
 from crash.jobrunner_images import LookAtVolume, LookNoMore, PullImage  # noqa: E402
 from crash.jobs import (  # noqa: E402
     CancelledMaintenance,
@@ -368,6 +369,12 @@ from crash.jobs import (  # noqa: E402
 from crash.level4 import RemoveOutput, RemoveOutputElsewhere  # noqa: E402  it builds on what is above
 from crash.libvirt import SCENARIOS as LIBVIRT  # noqa: E402
 from crash.mongodb import SCENARIOS as MONGODB  # noqa: E402
+from crash.motr_repair import SCENARIOS as MOTR_REPAIR  # noqa: E402
+from crash.motr_requests import SCENARIOS as MOTR_REQUESTS  # noqa: E402
+from crash.motr_tools import SCENARIOS as MOTR_TOOLS  # noqa: E402
+from crash.sesam_config import SCENARIOS as SESAM  # noqa: E402
+from crash.sesam_profile import SCENARIOS as SESAM_PROFILE  # noqa: E402
+from crash.sesam_restart import SCENARIOS as SESAM_RESTART  # noqa: E402
 from crash.setting import AddSecretSetting, RemoveSetting, ReplaceSetting  # noqa: E402
 from crash.talus import SCENARIOS as TALUS  # noqa: E402
 
@@ -386,7 +393,14 @@ SCENARIOS: dict[str, Sequence[type[Scenario]]] = {
     "jobrunner_setting": (ReplaceSetting, AddSecretSetting, RemoveSetting),
     "runbook_undo": (UndoneReset,),
     "service_restart": (StartServices, StopServices),
+    **HARE,
     **LIBVIRT,
     **MONGODB,
+    **MOTR_REPAIR,
+    **MOTR_REQUESTS,
+    **MOTR_TOOLS,
     **TALUS,
+    **SESAM,
+    **SESAM_PROFILE,
+    **SESAM_RESTART,
 }

@@ -26,6 +26,8 @@ from conftest import Databases
 from crash.scenarios import SCENARIOS, Effect, Lab, Scenario
 from support import run_module, run_ok
 
+LOOKS = {"motr_cob_read", "runbook_plan"}
+"""What writes a file that it was asked for, and changes nothing else, is no fix, whatever its name."""
 MODULES = Path(__file__).parents[3] / "plugins" / "modules"
 
 
@@ -208,5 +210,5 @@ def test_killed_at_every_point(
 
 def test_every_fix_has_a_scenario() -> None:
     fixes = {path.stem for path in MODULES.glob("*.py") if not path.stem.endswith("_info") and not path.stem.startswith("_")}
-    assert fixes == set(SCENARIOS)
+    assert fixes - LOOKS == set(SCENARIOS)
     assert all(kind.module == name for name, kinds in SCENARIOS.items() for kind in kinds)

@@ -17,7 +17,7 @@ from lab.hosts.connection import provide_docker_connection
 from lab.hosts.runs import Run
 
 HOST_LABEL = "fieldops.lab.host"
-BOOT_TIMEOUT = 90.0
+BOOT_TIMEOUT = 180.0
 PORT_TRIES = 20
 STOP_TIMEOUT = 60
 SSH_USER = "ops"

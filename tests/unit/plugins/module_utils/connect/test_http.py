@@ -7,12 +7,14 @@ from __future__ import annotations
 import os
 import socket
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Callable, Mapping
 
 import pytest
 from ansible_collections.fieldops.runbooks.plugins.module_utils.connect import dial
-from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.http import Answer, ask, connects
+from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.dial import Failure
+from ansible_collections.fieldops.runbooks.plugins.module_utils.connect.http import Answer, ask, connects, stream
 
 from .certificates import Authority, Pair, day
 from .servers import Behaviour, answer, drip, serving, silence
@@ -511,3 +513,61 @@ def test_connections_that_are_not_accepted_time_out() -> None:
             sock.close()
     assert (yes, kind) == (False, "timeout")
     assert seconds < 3
+
+
+# -- streams ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 3, 65536])
+@pytest.mark.parametrize("sent", [[OK], [CHUNKED, b"2\r\ngo\r\n2\r\nod\r\n0\r\n\r\n"], [ENDLESS, b"good"]])
+def test_a_stream_is_read_piece_by_piece(sent: list[bytes], size: int) -> None:
+    with serving(answer(*sent)) as server, closing(stream(server.url(path="/a"), {"X-Token": "t"})) as found:
+        pieces = list(found.pieces(size=size))
+        assert (found.answer.status, found.answer.kind, found.answer.connected) == (200, "", True)
+    assert b"".join(pieces) == b"good"
+    assert max(map(len, pieces)) <= size
+    assert b"X-Token: t" in server.requests[0]
+
+
+def test_no_more_of_a_stream_than_is_wanted() -> None:
+    with serving(drip(ENDLESS, b"x" * 1000, 0)) as server, closing(stream(server.url())) as found:
+        assert sum(map(len, found.pieces(wanted=2500))) == 2500
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "kind", "words"),
+    [
+        (answer(OK[:-1]), "closed", "in the middle of its answer"),
+        (answer(CHUNKED, b"5\r\nab"), "closed", "in the middle of its answer"),
+        (drip(ENDLESS, b"z", 0.05), "timeout", "did not end its answer within 0.6 s"),
+    ],
+)
+def test_a_stream_that_breaks_off(behaviour: Behaviour, kind: str, words: str) -> None:
+    with serving(behaviour) as server, closing(stream(server.url(), timeout=0.6)) as found:
+        assert (found.answer.status, found.answer.kind) == (200, "")
+        with pytest.raises(Failure, match=words) as failure:
+            list(found.pieces())
+    assert failure.value.kind == kind
+
+
+def test_a_stream_that_does_not_begin() -> None:
+    with closing(stream(f"http://127.0.0.1:{free_port()}/")) as found:
+        assert (found.answer.kind, found.answer.connected) == ("refused", False)
+        with pytest.raises(Failure):
+            list(found.pieces())
+    assert stream("nonsense").answer.kind == "bad_url"
+
+
+def test_a_stream_follows_no_redirect() -> None:
+    with serving(answer(OK)) as other, serving(answer(moved(302, other.url()))) as server, closing(stream(server.url(), {"Authorization": "t"})) as found:
+        assert found.answer.status == 302
+    assert not other.requests
+
+
+def test_whether_something_took_the_connection() -> None:
+    """What takes it and does not answer is another fault than what is not there."""
+    with serving(silence) as server:
+        found = ask(server.url(), timeout=0.4)
+    assert (found.kind, found.connected) == ("timeout", True)
+    found = ask(f"http://127.0.0.1:{free_port()}/")
+    assert (found.kind, found.connected) == ("refused", False)

@@ -9,7 +9,7 @@ import os
 import re
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -407,7 +407,7 @@ def test_lines_with_times(tmp_path: Path) -> None:
     assert [(line.time, line.path) for line in found.lines[b"N1.fits"]] == [(T0, path), (T0 - 99, path + ".1")]
     assert [line.time for line in found.lines[b"N2.fits"]] == [None]
     assert found.lines[b"N3.fits"] == ()
-    newer = lines_with(replace(span, since=T0 - 10), [b"N1.fits"])
+    newer = lines_with(span._replace(since=T0 - 10), [b"N1.fits"])
     assert [line.time for line in newer.lines[b"N1.fits"]] == [T0]
     with pytest.raises(LogError, match="nothing is in every line"):
         lines_with(span, [b""])

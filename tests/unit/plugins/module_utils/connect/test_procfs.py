@@ -243,15 +243,16 @@ def test_processes_in_containers(tmp_path: Path, line: str, inside: bool) -> Non
 def test_a_real_namespace_of_processes() -> None:
     child = subprocess.Popen(["unshare", "--pid", "--fork", "--kill-child", "sleep", "600"], stderr=subprocess.PIPE)
     try:
-        deadline = time.monotonic() + 10
-        children = Path("/proc/%d/task/%d/children" % (child.pid, child.pid))
-        while not children.read_text(encoding="ascii").strip() and child.poll() is None and time.monotonic() < deadline:
+        deadline = time.monotonic() + 60
+        inner = None
+        while inner is None or inner.argv[0] != "sleep":  # until then it is another unshare, or not even listed
+            if child.poll() is not None:
+                pytest.skip("only root may make one")
+            assert time.monotonic() < deadline, "the inner process does not start"
             time.sleep(0.01)
-        if child.poll() is not None:
-            pytest.skip("only root may make one")
-        inner = read_process(int(children.read_text(encoding="ascii")))
+            pids = Path("/proc/%d/task/%d/children" % (child.pid, child.pid)).read_text(encoding="ascii").split()
+            inner = read_process(int(pids[0])) if pids else None
         outer = read_process(child.pid)
-        assert inner is not None
         assert outer is not None
         assert contained(inner)
         assert not contained(outer)

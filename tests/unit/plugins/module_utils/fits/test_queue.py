@@ -9,15 +9,14 @@ from typing import Any
 import pytest
 from ansible_collections.fieldops.runbooks.plugins.module_utils.fits.queue import (
     CONDITIONS,
-    LONG_AGO,
     REPAIRS,
     QueueState,
     Row,
     clean,
     judge,
-    plan_reset,
     subject_of,
 )
+from ansible_collections.fieldops.runbooks.plugins.module_utils.fits.queue_plan import LONG_AGO, plan_reset
 from ansible_collections.fieldops.runbooks.plugins.module_utils.fits.tables import STAMP
 from ansible_collections.fieldops.runbooks.plugins.module_utils.fits.workers import LogLine
 from hypothesis import given, settings

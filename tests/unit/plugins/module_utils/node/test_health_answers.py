@@ -174,15 +174,15 @@ ERROR = logs.Matched("errors", "critical", 2, 100.0, 940.0, ("Traceback | NameEr
         ({"max_age": 59}, (ONE,), [("stale", "warning")]),
         ({"must_end_with": "normally$"}, (ONE,), []),
         ({"must_end_with": "^normally"}, (ONE,), [("unfinished", "warning")]),
-        ({"must_end_with": "x"}, (replace(ONE, ending=()),), [("unfinished", "warning")]),
-        ({"must_grow": True}, (replace(ONE, growth=1),), []),
-        ({"must_grow": True}, (replace(ONE, growth=0),), [("silent", "warning")]),
+        ({"must_end_with": "x"}, (ONE._replace(ending=()),), [("unfinished", "warning")]),
+        ({"must_grow": True}, (ONE._replace(growth=1),), []),
+        ({"must_grow": True}, (ONE._replace(growth=0),), [("silent", "warning")]),
         ({"must_grow": True}, (ONE,), [("unknown", "warning")]),
-        ({}, (replace(ONE, matched=(ERROR,)),), [("matched", "critical")]),
-        ({"severity": "info"}, (replace(ONE, matched=(ERROR,)),), [("matched", "critical")]),
-        ({}, (replace(ONE, matched=(replace(ERROR, found=0),)),), []),
-        ({"since": 10, "patterns": [{"name": "a", "regex": "a"}]}, (replace(ONE, complete=False),), [("unknown", "warning")]),
-        ({"patterns": [{"name": "a", "regex": "a"}]}, (replace(ONE, complete=False),), []),
+        ({}, (ONE._replace(matched=(ERROR,)),), [("matched", "critical")]),
+        ({"severity": "info"}, (ONE._replace(matched=(ERROR,)),), [("matched", "critical")]),
+        ({}, (ONE._replace(matched=(ERROR._replace(found=0),)),), []),
+        ({"since": 10, "patterns": [{"name": "a", "regex": "a"}]}, (ONE._replace(complete=False),), [("unknown", "warning")]),
+        ({"patterns": [{"name": "a", "regex": "a"}]}, (ONE._replace(complete=False),), []),
     ],
 )
 def test_logs(expectation: dict[str, Any], saw: logs.Seen, findings: list[tuple[str, str]]) -> None:
@@ -192,7 +192,7 @@ def test_logs(expectation: dict[str, Any], saw: logs.Seen, findings: list[tuple[
 
 def test_what_is_told_of_matches() -> None:
     want = wanted("logs", path="/log/*.log", name="the logs", code="fits.log")
-    [finding] = logs.judge(want, (replace(ONE, matched=(ERROR,)),))
+    [finding] = logs.judge(want, (ONE._replace(matched=(ERROR,)),))
     assert finding.code == "fits.log.matched"
     assert finding.summary == "the logs: a.log: 2 of class errors, the newest 60 s ago: Traceback | NameError"
     assert finding.detail["class"] == "errors"
@@ -200,9 +200,9 @@ def test_what_is_told_of_matches() -> None:
 
 def test_how_logs_grow() -> None:
     again = {"/log/a.log": (7, 60)}
-    assert logs.compare((ONE,), again) == (replace(ONE, growth=10),)
-    assert logs.compare((ONE,), {"/log/a.log": (8, 20)}) == (replace(ONE, growth=20),)
-    assert logs.compare((ONE,), {"/log/a.log": (7, 20)}) == (replace(ONE, growth=20),)
+    assert logs.compare((ONE,), again) == (ONE._replace(growth=10),)
+    assert logs.compare((ONE,), {"/log/a.log": (8, 20)}) == (ONE._replace(growth=20),)
+    assert logs.compare((ONE,), {"/log/a.log": (7, 20)}) == (ONE._replace(growth=20),)
     assert logs.compare((ONE, Missed("x")), {}) == (ONE, Missed("x"))
     assert logs.compare((ONE,), None) == logs.compare((ONE,), Missed("late")) == (ONE,)
 
@@ -235,6 +235,6 @@ def test_a_list_without_fault_gives_one_finding() -> None:
         ("node.http.ok", "1 web service answers as expected"),
         ("node.tcp.ok", "2 ports accept connections"),
     ]
-    bad = replace(good, tcp=[web.Connection("", 0.1), web.Connection("refused", 0.1)])
+    bad = good._replace(tcp=[web.Connection("", 0.1), web.Connection("refused", 0.1)])
     assert [finding.code for finding in health.diagnose(want, bad)] == ["node.http.ok", "node.tcp.refused"]
     assert [row["connected"] for row in health.facts(want, bad)["tcp"]] == [True, False]

@@ -10,7 +10,8 @@ import time
 from typing import Any, NoReturn
 
 import pytest
-from ansible_collections.fieldops.runbooks.plugins.module_utils.node import health, observe, parallel, vitals
+from ansible_collections.fieldops.runbooks.plugins.module_utils.connect import sockets
+from ansible_collections.fieldops.runbooks.plugins.module_utils.node import certificates, health, observe, parallel, vitals
 from ansible_collections.fieldops.runbooks.plugins.module_utils.node.expect import Missed
 from ansible_collections.fieldops.runbooks.plugins.module_utils.node.observe import NodeState, Observer
 from ansible_collections.fieldops.runbooks.plugins.module_utils.node.paths import Seen
@@ -83,9 +84,9 @@ def test_a_node_where_nothing_can_be_read(monkeypatch: pytest.MonkeyPatch) -> No
         raise OSError(errno.EIO, "Input/output error")
 
     options = {**ONE_OF_EACH, "load_per_cpu": 1.0}
-    for place, name in ((observe.procfs, "processes"), (observe, "services"), (observe, "listeners"), (observe.place, "look"), (vitals.os, "cpu_count")):
+    for place, name in ((observe.procfs, "processes"), (observe, "services"), (sockets, "listeners"), (observe.place, "look"), (vitals.os, "cpu_count")):
         monkeypatch.setattr(place, name, fails)
-    for kind in (observe.logs, observe.web, observe.certificates):
+    for kind in (observe.logs, observe.web, certificates):
         monkeypatch.setattr(kind, "look", fails)
     monkeypatch.setattr(observe.web, "look_port", fails)
     want = expected(**options)

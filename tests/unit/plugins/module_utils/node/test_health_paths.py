@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,11 +19,11 @@ from .expectations import told, wanted
 G = 1 << 30
 DISK = FileSystem(Mount((8, 1), "/data", "xfs", "/dev/sdb1", False), 2049, 100 * G, 80 * G, 20 * G, 1000, 400)
 HERE = Place("directory", "fitsdata", "fitsdata", 0o755, "/data", 0.0, DISK)
-FULL = replace(HERE, file_system=replace(DISK, used=98 * G, available=2 * G))
-READ_ONLY = replace(HERE, file_system=replace(DISK, mount=replace(DISK.mount, read_only=True)))
-BELOW = replace(HERE, file_system=replace(DISK, mount=replace(DISK.mount, mount_point="/")))
-ROOTED = replace(HERE, real="/data/logs")
-SNAPPED = replace(FULL, snapshots=["/data/.snapshot"])
+FULL = HERE._replace(file_system=DISK._replace(used=98 * G, available=2 * G))
+READ_ONLY = HERE._replace(file_system=DISK._replace(mount=DISK.mount._replace(read_only=True)))
+BELOW = HERE._replace(file_system=DISK._replace(mount=DISK.mount._replace(mount_point="/")))
+ROOTED = HERE._replace(real="/data/logs")
+SNAPPED = FULL._replace(snapshots=["/data/.snapshot"])
 HELD = Deleted(2049, 5, 10 * G, "/data/backup.tar", (16, 17))
 SMALL = Deleted(2049, 6, 4096, "/data/small", (16,))
 TAR = Running(Process(16, 1, ("tar", "cf"), "root"), 60.0)
@@ -66,7 +65,7 @@ def seen(place: Any = HERE, **more: Any) -> Seen:
         ({"min_free_inodes": "40%"}, seen(), []),
         ({"min_free_inodes": "41%"}, seen(), [("low_inodes", "warning")]),
         ({"min_free_inodes": "401"}, seen(), [("low_inodes", "warning")]),
-        ({"min_free_inodes": "99%"}, seen(replace(HERE, file_system=replace(DISK, inodes=0, inodes_available=0))), []),
+        ({"min_free_inodes": "99%"}, seen(HERE._replace(file_system=DISK._replace(inodes=0, inodes_available=0))), []),
         ({"newest_max_age": 100}, seen(newest=Newest("/data/a", 950.0, 3, True)), []),
         ({"newest_max_age": 100}, seen(newest=Newest("/data/a", 1950.0, 3, True)), []),
         ({"newest_max_age": 100}, seen(newest=Newest("/data/a", 850.0, 3, True)), [("stale", "warning")]),

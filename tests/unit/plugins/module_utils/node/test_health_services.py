@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Sequence
 
 import pytest
@@ -78,7 +77,7 @@ def test_what_is_told_of_processes() -> None:
 
 
 def test_processes_in_containers_count_only_where_they_are_asked_for() -> None:
-    seen = [running(1), replace(running(2), contained=True), replace(running(3, "root"), contained=True)]
+    seen = [running(1), running(2)._replace(contained=True), running(3, "root")._replace(contained=True)]
     for expectation, findings in (
         ({}, []),
         ({"min": 2}, [("missing", "critical")]),

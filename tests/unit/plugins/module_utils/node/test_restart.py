@@ -215,7 +215,7 @@ class Fixed(Manager):
         self.services = {each.id: each for each in services}
 
     def read(self, names: Sequence[str]) -> list[Service]:
-        return [replace(self.services[full_name(name)], asked=name) for name in names]
+        return [self.services[full_name(name)]._replace(asked=name) for name in names]
 
     def start(self, name: str, timeout: float) -> None:
         raise NotImplementedError

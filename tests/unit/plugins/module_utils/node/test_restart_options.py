@@ -18,6 +18,7 @@ from ansible_collections.fieldops.runbooks.plugins.module_utils.node import rest
 from ansible_collections.fieldops.runbooks.plugins.module_utils.node.restart import Seen
 from ansible_collections.fieldops.runbooks.plugins.module_utils.node.restart_options import OPTIONS, SERVICE, Spec, Wish, read_wish, secrets, spec_of
 from ansible_collections.fieldops.runbooks.plugins.module_utils.node.restart_probe import UnixSocket, ask, parse
+from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure import evidence
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.errors import JournalError, RunbookError
 from ansible_collections.fieldops.runbooks.plugins.modules import service_restart
 
@@ -170,12 +171,12 @@ def test_the_oldest_go_first(tmp_path: Path) -> None:
     for directory in (place, outside):
         directory.mkdir(mode=0o700)
     (outside / "file").touch()
-    for number in range(restart_evidence.RUNS_KEPT + 5):
+    for number in range(evidence.RUNS_KEPT + 5):
         (place / ("20260101T%06d-1" % number)).mkdir()
     (place / "20250101T000000-1").symlink_to(outside)
     (place / "mine").mkdir()
     restart_evidence.keep(str(tmp_path), [], [])
-    assert len([path for path in place.iterdir() if path.name[0] == "2" and not path.is_symlink()]) == restart_evidence.RUNS_KEPT
+    assert len([path for path in place.iterdir() if path.name[0] == "2" and not path.is_symlink()]) == evidence.RUNS_KEPT
     assert (outside / "file").exists() and (place / "mine").exists()
 
 
