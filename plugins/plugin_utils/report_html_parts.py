@@ -171,10 +171,10 @@ def _trend(runs: Any) -> Markup:
     for n, run in enumerate(runs):
         critical, warning = 44.0 * run["critical"] / most, 44.0 * run["warning"] / most
         told = "%s: %d critical, %s" % (view.day(run["started"]), run["critical"], count(run["warning"], "warning"))
-        bar = Markup(
+        shape = Markup(
             '<g><title>{}</title><rect class="tc" x="{}" y="{:.1f}" width="10" height="{:.1f}"/><rect class="tw" x="{}" y="{:.1f}" width="10" height="{:.1f}"/>'
         )
-        bars.append(bar.format(told, n * 13, 46 - critical, critical, n * 13, 46 - critical - warning, warning))
+        bars.append(shape.format(told, n * 13, 46 - critical, critical, n * 13, 46 - critical - warning, warning))
         bars.append(Markup('<rect class="tz" x="{}" y="46" width="10" height="2"/></g>').format(n * 13))
     first, last = runs[0], runs[-1]
     words = "critical and warnings: %d in the first, %d in this one" % (first["critical"] + first["warning"], last["critical"] + last["warning"])

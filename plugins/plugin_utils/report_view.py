@@ -27,7 +27,7 @@ def verdict(report: Mapping[str, Any]) -> str:
 
 def word_of(report: Mapping[str, Any]) -> str:
     """The severity of the whole."""
-    first = verdict(report).split(":")[0].strip()
+    first = verdict(report).partition(":")[0].strip()
     return {"BROKEN": "critical", "INCOMPLETE": "failed", "ATTENTION": "warning"}.get(first, "ok")
 
 

@@ -31,19 +31,20 @@ Values = Mapping[str, Any]
 
 def encode(value: Any, text: Callable[[str], str] = str) -> Any:
     """As JSON values. ``text`` is put over every text, to take out what nobody may see."""
-    if value is None or isinstance(value, bool) or type(value) is int:
+    kind = type(value)  # what is derived from one of these would come back as something else
+    if value is None or kind in (bool, int):
         return value
-    if type(value) is str:
+    if kind is str:
         return text(value)
-    if type(value) is float:
+    if kind is float:
         return value if math.isfinite(value) else {KIND: "float", "of": repr(value)}
-    if type(value) is list:
+    if kind is list:
         return [encode(each, text) for each in value]
     return _mapping(value, text) if isinstance(value, Mapping) else _other(value, text)
 
 
 def _mapping(value: Mapping[Any, Any], text: Callable[[str], str]) -> Any:
-    if all(type(key) is str for key in value) and KIND not in value:
+    if {type(key) for key in value} <= {str} and KIND not in value:
         return {key: encode(each, text) for key, each in value.items()}
     return {KIND: "dict", "of": [[encode(key, text), encode(each, text)] for key, each in value.items()]}
 

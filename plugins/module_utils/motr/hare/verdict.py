@@ -109,7 +109,8 @@ def _drives(cluster: Cluster) -> List[Finding]:
             found.append(Finding("hare.drive.disagree", "warning", drive.sdev.hare, text, detail, remedy, RUNBOOK))
         elif drive.entry.state.lower() not in _WELL:
             severity = "critical" if drive.entry.state == "failed" else "warning"
-            remedy = Remedy("failed, repair, repaired, rebalance, online is the way of a drive that is replaced; a step that hangs is set by hand", PLAYBOOK)
+            way = "failed, repair, repaired, rebalance, online is the way of a drive that is replaced; a step that hangs is set by hand, by motr_hare_state"
+            remedy = Remedy(way, PLAYBOOK, {"motr_hare_object": drive.sdev.hare})
             text = "the drive %s is %s" % (where, drive.entry.state)
             found.append(Finding("hare.drive.not_online", severity, drive.sdev.hare, text, detail, remedy, RUNBOOK))
     return found

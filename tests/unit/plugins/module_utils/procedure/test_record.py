@@ -50,7 +50,7 @@ def test_what_comes_back_is_what_went_in(value: Any) -> None:
 
 def test_types_within_come_back_as_well() -> None:
     back = there_and_back({"plan": [FINDING], "pair": (FINDING, 1)})
-    assert type(back["plan"][0]) is Finding and type(back["plan"][0].remedy) is Remedy and type(back["pair"]) is tuple
+    assert [type(each) for each in (back["plan"][0], back["plan"][0].remedy, back["pair"])] == [Finding, Remedy, tuple]
     assert math.isnan(there_and_back([math.nan])[0])
 
 
