@@ -5,7 +5,7 @@ LAB_HOSTS := $(RUN) env -C tests python -m lab.hosts
 STAGES := lint sanity docs unit integration coverage hosts molecule
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test demo bench lab-up lab-down shell clean $(STAGES)
+.PHONY: help setup test demo demo-queues bench lab-up lab-down shell clean $(STAGES)
 
 help:  ## this list
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -27,8 +27,11 @@ molecule:  ## the scenarios in extensions/molecule
 $(STAGES):
 	@$(CHECK) $@
 
-demo:  ## break, find, repair and undo, on real servers
+demo:  ## all five systems: break, find, approve, mend and undo, on hosts in containers
 	@$(RUN) python tools/demo.py
+
+demo-queues:  ## the queues of three generations of FITS hosts, on a real PostgreSQL, without containers
+	@$(RUN) python tools/demo_queues.py
 
 bench:  ## compare with the runbook's own commands and statements, with grep and with find
 	@$(RUN) python benchmarks/first_look.py

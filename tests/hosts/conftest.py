@@ -12,6 +12,7 @@ import pytest
 from lab.hosts import Host, Lab
 from lab.hosts.backend_host import BackendHost
 from lab.hosts.fits_host import FitsHost
+from lab.hosts.motr_host import MotrHost
 from lab.hosts.sesam_host import SesamHost
 from lab.hosts.talus_host import TalusHost
 from operating import Operator
@@ -88,5 +89,13 @@ def sesam(host: Callable[..., Host]) -> Iterator[SesamHost]:
     """A host with a Sesam node; another node, as new, after the test."""
     server = SesamHost(host("sesam"))
     server.wait_up()
+    yield server
+    server.mend()
+
+
+@pytest.fixture
+def motr(host: Callable[..., Host]) -> Iterator[MotrHost]:
+    """A server of Motr, its requests served and its cluster well; so it is again after the test."""
+    server = MotrHost(host("motr"))
     yield server
     server.mend()

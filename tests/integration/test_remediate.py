@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +83,17 @@ class Fleet:
         """Every row that failed or was mended, with what changes whenever anybody writes it."""
         found = {}
         for name, site in self.sites.items():
-            found[name] = site.faults.queues["ingest"].fetch("SELECT xmin::text AS version, * FROM {table} WHERE filename < 'c' ORDER BY id")
+            found[name] = site.faults.queues["ingest"].fetch("SELECT xmin::text AS version, * FROM {table} WHERE filename < 'z' ORDER BY id")
             site.connection.rollback() if not site.connection.autocommit else None
+        return found
+
+    def repairs(self) -> dict[str, tuple[float, float]]:
+        """When the rows of a host began to be mended, and when that had ended."""
+        found = {}
+        for name in self.hosts:
+            for path in (self.folder / name / "journal" / "runs").glob("*.jsonl"):
+                begun = float(json.loads(path.read_text(encoding="utf-8").splitlines()[0])["started"])
+                found[name] = (begun, path.stat().st_mtime)
         return found
 
     def wrong(self) -> dict[str, int]:
@@ -91,26 +101,30 @@ class Fleet:
         return {name: sum(bool(row.get("failed") or row.get("error")) for row in found) for name, found in self.rows().items()}
 
 
-@pytest.fixture
-def fleet(server: Postgres, tmp_path: Path) -> Iterator[Fleet]:
-    sites = {}
-    try:
-        for name in ("fits-a", "fits-b"):
-            folder = tmp_path / name
-            folder.mkdir()
-            sites[name] = Site.build(server, folder, "C", work=0.2, database=f"fleet_{os.getpid()}_{time.monotonic_ns()}")
-        made = Fleet(sites, tmp_path)
-        for host, name in (("fits-a", "a0.fits"), ("fits-a", "a1.fits"), ("fits-a", "a2.fits"), ("fits-b", "b0.fits")):
-            sites[host].faults.failed("ingest", name)
+@contextmanager
+def fleet_of(server: Postgres, folder: Path, faults: dict[str, int], waiting: int) -> Iterator[Fleet]:
+    """Servers by name with so many failed rows, of which each is the first of its name; behind them lies work for some time."""
+    with ExitStack() as stack:
+        sites = {}
+        for name, failed in faults.items():
+            own = folder / name
+            own.mkdir()
+            site = sites[name] = Site.build(server, own, "C", work=0.2, database=f"fleet_{os.getpid()}_{time.monotonic_ns()}")
+            stack.callback(site.close)
+            for number in range(failed):
+                site.faults.failed("ingest", f"{name[-1]}{number}.fits")
         for site in sites.values():
-            for number in range(2000):
+            for number in range(waiting):
                 site.faults.pending("ingest", f"z{number}.fits")
             site.workers.define("ingest", 1)
             site.workers.start("ingest")
+        yield Fleet(sites, folder)
+
+
+@pytest.fixture
+def fleet(server: Postgres, tmp_path: Path) -> Iterator[Fleet]:
+    with fleet_of(server, tmp_path, {"fits-a": 3, "fits-b": 1}, 2000) as made:
         yield made
-    finally:
-        for site in sites.values():
-            site.close()
 
 
 def handed_on(run: Run) -> dict[str, Any]:
@@ -246,6 +260,21 @@ def test_no_more_hosts_may_fail_than_was_said(fleet: Fleet, allowed: int, left: 
     assert "Steps failed on fits-a" in run.failures
     assert fleet.wrong() == {"fits-a": 3, "fits-b": left}
     assert [refusal["guard"] for entry in run.report["refusals"] for refusal in entry["refusals"]] == ["max_changes"]
+
+
+def test_limits_hold_over_a_fleet_with_many_forks(server: Postgres, tmp_path: Path) -> None:
+    """Two hosts at a time, whatever Ansible could do at once; and where one has failed, those whose turn had not come are not touched."""
+    names = [f"fits-{letter}" for letter in "abcdef"]
+    with fleet_of(server, tmp_path, dict.fromkeys(names, 2), 500) as fleet:
+        fleet.hosts["fits-c"]["fits_max_changes"] = 1
+        run = fleet.play("remediate", "--forks", "20", **FAILED, remediate_hosts_at_once=2, remediate_failures_allowed=0)
+        assert run.rc == 2
+        assert "Steps failed on fits-c" in run.failures
+        assert fleet.wrong() == {"fits-a": 0, "fits-b": 0, "fits-c": 2, "fits-d": 0, "fits-e": 2, "fits-f": 2}
+        spans = fleet.repairs()
+        assert set(spans) == {"fits-a", "fits-b", "fits-d"}
+        assert max(sum(begun <= moment < ended for begun, ended in spans.values()) for moment, _end in spans.values()) <= 2
+        assert max(spans["fits-a"][1], spans["fits-b"][1]) <= spans["fits-d"][0], "the third host's turn came before the first two were done"
 
 
 @pytest.mark.parametrize(
