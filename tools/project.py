@@ -31,7 +31,7 @@ REQUIREMENTS = (ROOT / "requirements-dev.txt", ROOT / "requirements.txt")
 
 # What a person's own set-up must not decide about a test run: of Ansible and its tools, of Python and its, of PostgreSQL's client and git.
 FOREIGN = re.compile(
-    r"(ANSIBLE|ANTSIBULL|MOLECULE|PYTHON|PYTEST|COVERAGE|HYPOTHESIS|VIRTUAL_ENV|XDG)|PG[A-Z]+$|GIT_(DIR|WORK_TREE|INDEX_FILE)$|FIELDOPS_(REPORT|SHOW)$"
+    r"(ANSIBLE|ANTSIBULL|MOLECULE|PYTHON|PYTEST|COVERAGE|HYPOTHESIS|VIRTUAL_ENV|XDG)|PG[A-Z]+$|GIT_(DIR|WORK_TREE|INDEX_FILE)$|FIELDOPS_(REPORT|SHOW|LIMITS_DIR)$"
 )
 
 
@@ -54,6 +54,7 @@ def environment() -> dict[str, str]:
         RUFF_CACHE_DIR=str(CACHE / "ruff"),
         PIP_DISABLE_PIP_VERSION_CHECK="1",
         FIELDOPS_ROOT=str(ROOT),
+        FIELDOPS_LIMITS_DIR="",  # tests that run side by side are not one another's remediations: the lock lies beside each journal
     )
     return env
 

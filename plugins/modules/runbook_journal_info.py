@@ -33,6 +33,9 @@ options:
       - The default is C(/var/lib/fieldops/runbooks) for root, and C(fieldops/runbooks) below E(XDG_STATE_HOME) or
         C(~/.local/state) for any other user.
     type: path
+  limits_dir:
+    description: Directory of the lock of the node, see M(fieldops.runbooks.runbook_limits_info).
+    type: path
 seealso:
   - module: fieldops.runbooks.runbook_undo
 """
@@ -160,11 +163,13 @@ elapsed:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.procedure.argspec import JOURNAL, ArgumentSpec
+from ..module_utils.procedure.argspec import JOURNAL, LIMITS, ArgumentSpec
 from ..module_utils.procedure.history import History
 from ..module_utils.procedure.info import run_info
 
-OPTIONS = ArgumentSpec({"undo_id": {"type": "str"}, "fix": {"type": "str"}, "limit": {"type": "int", "default": 50}})
+OPTIONS = ArgumentSpec(
+    {"undo_id": {"type": "str"}, "fix": {"type": "str"}, "limit": {"type": "int", "default": 50}, "limits_dir": LIMITS.options["limits_dir"]}
+)
 
 
 def main() -> None:

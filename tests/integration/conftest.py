@@ -21,6 +21,7 @@ from lab.sesam.container import SesamNode
 from lab.sesam.plain import PlainSesam
 from node import Node
 
+os.environ["FIELDOPS_LIMITS_DIR"] = ""  # also where pytest is not run by tools/project.py
 _numbers = itertools.count()
 MOTR = pytest.StashKey[Target]()
 

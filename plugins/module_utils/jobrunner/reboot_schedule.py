@@ -32,7 +32,7 @@ MAINTENANCE = ("opensafely-jobrunner.md", "Planned maintenance")
 PROGRAM = "maintenance.pyz"
 FILE_SUBJECT, TIMER_SUBJECT = "file:", "timer:%s#" % TIMER
 _SHARED = ("workdir", "config_files", "docker_host", "high_privacy_base", "medium_privacy_base", "service", "stop_timeout")
-_GUARDS = ("max_changes", "lock_wait", "lock_expiry", "journal_dir", "journal_keep_days", "journal_keep_runs")
+_GUARDS = ("max_changes", "lock_wait", "lock_expiry", "journal_dir", "journal_keep_days", "journal_keep_runs", "limits_dir", "paused")
 _MARK = 16
 
 

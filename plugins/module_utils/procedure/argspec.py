@@ -45,6 +45,18 @@ class ArgumentSpec:
 
 JOURNAL = ArgumentSpec({"journal_dir": {"type": "path"}})
 
+LIMITS = ArgumentSpec(
+    {
+        "limits_dir": {"type": "path"},
+        "paused": {"type": "str"},
+        "windows": {"type": "list", "elements": "str", "default": []},
+        "windows_mean": {"type": "str", "default": "only_inside", "choices": ["only_inside", "never_inside"]},
+        "windows_timezone": {"type": "str", "default": "UTC"},
+        "escalate_after": {"type": "int", "default": 0},
+        "escalate_within": {"type": "float", "default": 86400.0},
+    }
+)
+
 GUARDS = ArgumentSpec(
     {
         "max_changes": {"type": "int", "default": 1000},
@@ -61,4 +73,4 @@ GUARDS = ArgumentSpec(
             "options": {"user": {"type": "str"}, "job_id": {"type": "str"}},
         },
     }
-).merge(JOURNAL)
+).merge(JOURNAL, LIMITS)

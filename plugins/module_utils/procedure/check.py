@@ -42,6 +42,9 @@ class Check(ABC, Generic[S]):
 class Procedure(Check[S]):
     """A check that can also mend. ``plan`` and ``guards`` are pure."""
 
+    exempt: Sequence[str] = ()
+    """Guards that are not asked about it: what ends a pause is not kept from it by the pause."""
+
     @abstractmethod
     def plan(self, state: S) -> List[Change]:
         """What would be changed; empty when nothing is to be done."""
@@ -76,6 +79,8 @@ class Result:
     sha256: Optional[str] = None
     undo_id: Optional[str] = None
     changed: bool = False
+    guards: List[Mapping[str, str]] = field(default_factory=list)
+    """What each guard decided, once they were asked."""
 
 
 def inspect(check: Check[S]) -> Result:

@@ -14,7 +14,8 @@ from .check import Check
 from .envelope import Finding, Remedy
 from .errors import RunbookError
 from .journal import Journal, Run
-from .lock import Lease, NodeLock
+from .limits import limits_of
+from .lock import Lease
 
 
 class HistoryState(NamedTuple):
@@ -31,6 +32,7 @@ class History(Check[HistoryState]):
 
     def __init__(self, params: Mapping[str, Any]) -> None:
         self.journal = Journal(params["journal_dir"])
+        self.limits = limits_of(params.get("limits_dir"), self.journal.directory)
         self.wanted: Optional[str] = params["undo_id"]
         self.fix: Optional[str] = params["fix"]
         self.limit: int = params["limit"]
@@ -49,7 +51,7 @@ class History(Check[HistoryState]):
         if self.wanted:
             runs = [self.journal.read(self.wanted)]
         runs.sort(key=lambda run: run.status != "unfinished")
-        return HistoryState(runs[: self.limit], undone_by, unreadable, NodeLock(self.journal.directory, 0).holder())
+        return HistoryState(runs[: self.limit], undone_by, unreadable, self.limits.lock(0).holder())
 
     def diagnose(self, state: HistoryState) -> List[Finding]:
         stopped = [run for run in state.runs if run.status == "unfinished" and not _at_work(run, state.holder)]

@@ -5,6 +5,7 @@
 
 A lease ends when it is released, when its process is gone (told by pid and start time, so a recycled pid does not
 count, or by a reboot), or when it expires. The holder renews it before every batch of changes and stops if it was taken over.
+The lock of one user is here; what is common to all users of a node is in ``lock_shared``.
 """
 
 from __future__ import annotations
@@ -70,18 +71,32 @@ def process_namespace() -> str:
         return ""
 
 
+def is_hidden(pid: int) -> bool:
+    """Whether a process lives that /proc does not show to this user (``hidepid``). A corpse is shown, or is none."""
+    if pid <= 0 or os.path.exists("/proc/%d" % pid):
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
 def is_gone(lease: Lease) -> bool:
     """Whether the holder has died for certain: its process, or the boot of this host that it ran in."""
     here, there = process_namespace().split("/"), lease.namespace.split("/")
     if here == there:
-        return process_start(lease.pid) != lease.pid_start
+        return process_start(lease.pid) != lease.pid_start and not is_hidden(lease.pid)
     return len(here) == len(there) == 3 and here[0] == there[0] and here[1] != there[1]
 
 
 class NodeLock:
-    """The lease file ``lock`` in the journal directory."""
+    """The lease file ``lock`` in the journal directory: for one user, whom nobody else can get at."""
 
     def __init__(self, directory: str, expiry: float, clock: Callable[[], float] = time.time) -> None:
+        self.directory = directory
         self.path = os.path.join(directory, "lock")
         self.expiry = expiry
         self.clock = clock
@@ -116,9 +131,9 @@ class NodeLock:
         if self.mine is None:
             raise RunbookError("the node's lock was never taken")
         with self._mutex():
-            current = self._read()
-            if current is None or current.run != self.mine.run:
-                raise RunbookError("the node's lock expired and was taken over by %s" % (current.run if current else "a run that has ended"))
+            taker = self._taken_over(self.mine)
+            if taker is not None:
+                raise RunbookError("the node's lock expired and was taken over by %s" % (taker or "a run that has ended"))
             self.mine = Lease(**dict(asdict(self.mine), expires=self.clock() + self.expiry))
             self._write(self.mine)
 
@@ -128,15 +143,25 @@ class NodeLock:
         with self._mutex():
             current = self._read()
             if current is not None and current.run == self.mine.run:
-                with suppress(OSError):
-                    os.unlink(self.path)
+                self._end(self.mine)
         self.mine = None
+
+    def _taken_over(self, mine: Lease) -> Optional[str]:
+        """The run that has the lock now, empty if that one has ended as well; nothing while it is still this one's."""
+        current = self._read()
+        if current is None:
+            return ""
+        return None if current.run == mine.run else current.run
+
+    def _end(self, _mine: Lease) -> None:
+        with suppress(OSError):
+            os.unlink(self.path)
 
     def _read(self) -> Optional[Lease]:
         """A lease that makes no sense was not written by this class, and holds nothing."""
         try:
             with open_regular(self.path) as file:
-                return _lease(json.loads(file.read(65536).decode("ascii")))
+                return parse_lease(json.loads(file.read(65536).decode("ascii")))
         except FileNotFoundError:
             return None
         except OSError as exc:
@@ -158,15 +183,26 @@ class NodeLock:
     @contextmanager
     def _mutex(self) -> Iterator[None]:
         """Held for microseconds around each read-modify-write; the kernel drops it when a process dies."""
+        handle = self._locked()
         try:
-            handle = os.open(self.path + ".mutex", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            yield
+        finally:
+            os.close(handle)
+
+    def _locked(self) -> int:
+        try:
+            handle = self._open_mutex()
         except OSError as exc:
             raise JournalError("cannot use the node's lock %s: %s" % (self.path, exc.strerror)) from exc
         try:
             self._wait_for(handle)
-            yield
-        finally:
+        except JournalError:
             os.close(handle)
+            raise
+        return handle
+
+    def _open_mutex(self) -> int:
+        return os.open(self.path + ".mutex", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def _wait_for(self, handle: int) -> None:
         deadline = time.monotonic() + MUTEX_WAIT
@@ -175,11 +211,22 @@ class NodeLock:
                 return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as exc:
                 if exc.errno not in (errno.EWOULDBLOCK, errno.EINTR) or time.monotonic() >= deadline:
-                    raise JournalError("cannot use the node's lock %s: %s" % (self.path, exc.strerror)) from exc
+                    raise JournalError("cannot use the node's lock %s: %s%s" % (self.path, exc.strerror, _held_by(handle))) from exc
             time.sleep(0.005)
 
 
-def _lease(known: Mapping[str, Any]) -> Lease:
+def _held_by(handle: int) -> str:
+    """The process that keeps a file locked, as far as the kernel tells."""
+    inode = ":%d" % os.fstat(handle).st_ino
+    try:
+        with open("/proc/locks", encoding="ascii") as locks:
+            pids = [line.split()[4] for line in locks if " FLOCK " in line and "->" not in line and line.split()[5].endswith(inode)]
+    except (OSError, IndexError):
+        return ""
+    return "; process %s keeps it" % pids[0] if pids else ""
+
+
+def parse_lease(known: Mapping[str, Any]) -> Lease:
     words = {name: str(known[name]) for name in ("run", "fix", "owner", "pid_start", "namespace")}
     since, expires = float(known["since"]), float(known["expires"])
     if not (math.isfinite(since) and math.isfinite(expires)):

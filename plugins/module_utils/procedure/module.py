@@ -21,6 +21,9 @@ from .errors import RunbookError
 from .guard import GuardOptions
 from .info import Closer, Errors, elapsed, facts_of, legible
 from .run import Engine
+from .windows import opening
+
+_NUMBERS = ("max_changes", "cooldown", "lock_wait", "lock_expiry", "journal_keep_days", "journal_keep_runs", "escalate_after", "escalate_within")
 
 
 def run_fix(module: AnsibleModule, factory: Callable[[Mapping[str, Any]], Procedure[Any]], errors: Errors = ()) -> NoReturn:
@@ -47,11 +50,12 @@ def guard_options(params: Mapping[str, Any]) -> GuardOptions:
     approved = params.get("approved_plan")
     if approved is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", approved):
         raise RunbookError("approved_plan must be the plan_sha256 of an earlier result (64 hexadecimal digits), not %r" % approved)
-    for name in ("max_changes", "cooldown", "lock_wait", "lock_expiry", "journal_keep_days", "journal_keep_runs"):
+    for name in _NUMBERS:
         if params[name] < 0 or not math.isfinite(params[name]):
             raise RunbookError("%s must be 0 or more, not %s" % (name, params[name]))
     if params["lock_expiry"] < 60:
         raise RunbookError("lock_expiry must be at least 60 seconds, longer than any run, not %s" % params["lock_expiry"])
+    opening(params["windows"], params["windows_mean"], params["windows_timezone"], time.time())  # says what is wrong with them
     known = {name: params[name] for name in GUARDS.options}
     return GuardOptions(**dict(known, initiator=params["initiator"] or {}))
 
@@ -59,6 +63,7 @@ def guard_options(params: Mapping[str, Any]) -> GuardOptions:
 def _plan(module: AnsibleModule, result: Result) -> dict[str, Any]:
     rows = shown(result.changes, result.outcomes)
     plan = {"changes": rows, "changes_total": len(result.changes), "plan_sha256": result.sha256, "undo_id": result.undo_id}
+    plan["guards"] = result.guards
     if module._diff:
         plan["diff"] = [_diff(row) for row in rows]
     return plan

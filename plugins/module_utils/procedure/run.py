@@ -14,10 +14,10 @@ from typing import Any, Generic, Optional, Sequence
 
 from .check import Procedure, Result, S, shown
 from .envelope import Change, plan_sha256
-from .errors import JournalError, NotConverged, Refused, RunbookError
-from .guard import GuardOptions, check_all
+from .errors import JournalError, NotConverged, Refusal, Refused, RunbookError
+from .guard import GuardOptions, check_all, nothing_asked
 from .journal import Journal, RunWriter, boundary
-from .lock import NodeLock
+from .limits import limits_of
 from .who import who
 
 
@@ -29,7 +29,8 @@ class Engine(Generic[S]):
         self.options = options
         self.check_mode = check_mode
         self.journal = Journal(options.journal_dir)
-        self.lock = NodeLock(self.journal.directory, options.lock_expiry)
+        self.limits = limits_of(options.limits_dir, self.journal.directory)
+        self.lock = self.limits.lock(options.lock_expiry)
         self.who = who(options.initiator)
         self.result: Optional[Result] = None
         """What is known so far, also when ``run`` raised."""
@@ -39,6 +40,8 @@ class Engine(Generic[S]):
             self.journal.check()
             return self._run(self.lock.holder())
         self.journal.prepare()
+        self.limits = limits_of(self.options.limits_dir, self.journal.directory, make=True)
+        self.lock = self.limits.lock(self.options.lock_expiry)
         try:
             return self._run(self.lock.acquire("%s-%d" % (self.procedure.name, time.time_ns()), self.procedure.name, self.who["user"], self.options.lock_wait))
         finally:
@@ -51,21 +54,29 @@ class Engine(Generic[S]):
         plan = procedure.plan(state)
         result = Result(procedure.diagnose(state), procedure.facts(state), procedure.evidence(state), plan, [], plan_sha256(procedure.name, plan))
         self.result = result
-        refusals = procedure.guards(state, plan)
-        if plan:
-            refusals += check_all(procedure.name, plan, str(result.sha256), self.options, self.journal, holder)
-        if refusals:
-            raise Refused(procedure.name, refusals, len(plan))
+        self._ask(result, procedure.guards(state, plan), holder)
         result.changed = bool(plan)
         if plan and not self.check_mode:
             self._change(result)
         return result
 
+    def _ask(self, result: Result, own: Sequence[Refusal], holder: Any) -> None:
+        """All guards, so that one refusal tells everything that is in the way."""
+        procedure, plan = self.procedure, result.changes
+        verdict = nothing_asked(own)
+        if plan:
+            told = (procedure.exempt, self.limits, self.who["user"])
+            verdict = check_all(procedure.name, plan, str(result.sha256), self.options, self.journal, holder, own, *told)
+        result.guards = [decision.to_dict() for decision in verdict.decisions]
+        result.findings = result.findings + verdict.findings
+        if verdict.refusals:
+            raise Refused(procedure.name, verdict.refusals, len(plan))
+
     def _change(self, result: Result) -> None:
         result.changed = False
         options = self.options
         header = dict(self.procedure.context(), who=self.who, plan_sha256=result.sha256, total=len(result.changes))
-        self.journal.prune(options.journal_keep_days, max(0, options.journal_keep_runs - 1), options.cooldown, [header.get("undo_of", "")])
+        self.journal.prune(options.journal_keep_days, max(0, options.journal_keep_runs - 1), options.remembered, [header.get("undo_of", "")])
         writer = self.journal.start(self.procedure.name, header)
         try:
             for batch in self.procedure.batches(result.changes):

@@ -23,6 +23,9 @@ from .journal import DONE, Journal, JournaledChange, Run
 class Store(ABC):
     """Where the subjects of a fix live."""
 
+    exempt: Sequence[str] = ()
+    """Guards that are not asked about the undo, as they were not about the fix."""
+
     @abstractmethod
     def read(self, changes: Sequence[Change]) -> List[Tuple[Optional[Image], Any]]:
         """The subject of each change as it is now, with its version token; image ``None`` where it is gone."""
@@ -117,6 +120,7 @@ class Undo(Procedure[UndoState]):
         self.undone: Set[int] = set()
         self.settled: Set[int] = set()
         self.entries = select(run, self.numbers)
+        self.exempt = getattr(store, "exempt", ())
 
     def close(self) -> None:
         close = getattr(self.store, "close", None)

@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.journal import Journal
+
+os.environ["FIELDOPS_LIMITS_DIR"] = ""  # also where pytest is not run by tools/project.py
 
 
 @pytest.fixture

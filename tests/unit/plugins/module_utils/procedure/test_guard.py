@@ -94,12 +94,12 @@ def test_all_together(tmp_path: Path) -> None:
     options = GuardOptions(max_changes=2, approved_plan="0" * 64, cooldown=60, accept_data_loss=["nothing"])
     with mock.patch("ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.guard.too_soon") as soon:
         soon.return_value = Refusal("cooldown", "r", "a")
-        refusals = check_all(FIX, PLAN, SHA, options, journal, LEASE)
+        refusals = check_all(FIX, PLAN, SHA, options, journal, LEASE).refusals
     assert [refusal.guard for refusal in refusals] == ["max_changes", "approved_plan", "accept_data_loss", "cooldown", "lock"]
     text = str(Refused(FIX, refusals, len(PLAN)))
     assert text.startswith("shelf_tidy refused; nothing was changed (3 planned).\n- max_changes: 3 changes")
     assert text.count("To allow: ") == 5
-    assert check_all(FIX, PLAN[:1], SHA, GuardOptions(), journal, None) == []
+    assert check_all(FIX, PLAN[:1], SHA, GuardOptions(), journal, None).refusals == []
 
 
 # -- cooldown ---------------------------------------------------------------------------------------------------------
