@@ -176,6 +176,28 @@ refusals:
   type: list
   elements: dict
   sample: [{"guard": "max_changes", "reason": "50000 changes are planned, at most 1000 are allowed.", "allow": "read the plan, then pass max_changes: 50000"}]
+guards:
+  description: What each guard decided on the plan, those that let it pass as well. In the order in which they are told.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    guard:
+      description: Name of the guard; those that only this fix has are listed when they refuse.
+      type: str
+      sample: cooldown
+    decision:
+      description: V(pass), V(refuse), or V(off) where it was not asked.
+      type: str
+      sample: refuse
+    why:
+      description: Why, in words.
+      type: str
+      sample: "the same fix was run on 1 of these subjects 40 s ago (run 20260131T235959-fits_queue_reset-0123abcd), first ingest:a.fits: it does not hold."
+    allow:
+      description: What would allow the plan; empty unless it was refused.
+      type: str
+      sample: "find out why it came back; or wait 561 s, or pass cooldown: 0."
 findings:
   description: What is so, worst or not; after a fix, what is so now.
   returned: always
