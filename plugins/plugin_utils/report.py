@@ -162,7 +162,7 @@ class Report:
                 refusal["resolved"] = True
         plan = dict(origin.named(), check_mode=origin.check_mode, check=scope.id, total=envelope.total, plan_sha256=envelope.plan_sha256)
         decisions = told_guards(envelope)
-        if decisions:
+        if decisions and (envelope.total or envelope.refusals):  # of a plan without changes nothing was asked
             self.guards.append(dict(plan, decisions=decisions))
         plan["changes"] = [dict(change, made_before=0) for change in envelope.changes]
         done = sum(1 for change in envelope.changes if change["done"])

@@ -27,12 +27,12 @@ PREFIX = "Task failed: "
 NOT_SCOPE = frozenset(
     "max_changes cooldown lock_wait lock_expiry accept_data_loss approved_plan journal_dir journal_keep_days journal_keep_runs "
     "initiator connect_timeout login_user login_password peer_user ssl_mode ca_cert watch wait settle timeout stats max_entries max_errors "
-    "jwt validate_certs request_timeout".split()
+    "jwt validate_certs request_timeout limits_dir paused windows windows_mean windows_timezone escalate_after escalate_within".split()
 )
 # An option of such a name says where the subject lives: both checks must have it, and alike.
 LOCATION = re.compile(r"^(login_\w+|checked|item|.*(host|port|url|uri|socket|path|dir|db|database|name))$")
 # Connection options of an undo command. Passwords and tokens are named, never shown.
-SHOWN_OPTIONS = ("login_host", "login_port", "login_unix_socket", "login_user", "login_db", "ssl_mode", "ca_cert", "peer_user", "journal_dir")
+SHOWN_OPTIONS = ("login_host", "login_port", "login_unix_socket", "login_user", "login_db", "ssl_mode", "ca_cert", "peer_user", "journal_dir", "limits_dir")
 SECRET_OPTIONS = ("login_password", "jwt")
 
 _CREDENTIALS = (
