@@ -372,6 +372,7 @@ from crash.mongodb import SCENARIOS as MONGODB  # noqa: E402
 from crash.motr_repair import SCENARIOS as MOTR_REPAIR  # noqa: E402
 from crash.motr_requests import SCENARIOS as MOTR_REQUESTS  # noqa: E402
 from crash.motr_tools import SCENARIOS as MOTR_TOOLS  # noqa: E402
+from crash.pausing import SCENARIOS as PAUSING  # noqa: E402
 from crash.sesam_config import SCENARIOS as SESAM  # noqa: E402
 from crash.sesam_profile import SCENARIOS as SESAM_PROFILE  # noqa: E402
 from crash.sesam_restart import SCENARIOS as SESAM_RESTART  # noqa: E402
@@ -399,6 +400,7 @@ SCENARIOS: dict[str, Sequence[type[Scenario]]] = {
     **MOTR_REPAIR,
     **MOTR_REQUESTS,
     **MOTR_TOOLS,
+    **PAUSING,
     **TALUS,
     **SESAM,
     **SESAM_PROFILE,

@@ -16,8 +16,10 @@ from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.argspe
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.envelope import Change, plan_sha256
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.errors import JournalError, Refusal, Refused
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.guard import (
+    NAMES,
     GuardOptions,
     check_all,
+    escalated,
     locked,
     not_approved,
     too_many,
@@ -26,6 +28,7 @@ from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.guard 
 )
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.journal import Journal
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.lock import Lease
+from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.memory import came_back
 
 from .shelf import FIX, Shelf, Tidy, engine, undo
 
@@ -232,6 +235,80 @@ def test_a_run_that_cannot_be_read_is_no_licence(node: Node) -> None:
     path.write_bytes(b"".join(lines[:1] + [b"garbage\n"] + lines[2:]))
     with pytest.raises(JournalError, match="damaged at line 2"):
         node.refuses("cup")
+
+
+# -- escalation -------------------------------------------------------------------------------------------------------
+
+
+def test_what_comes_back_is_for_a_person(node: Node) -> None:
+    journal, options = Journal(node.directory), GuardOptions(escalate_after=3, escalate_within=3600.0)
+    for _number in range(3):
+        assert escalated(FIX, [change("cup")], options, journal) == []
+        last = node.mend("cup", "plate")
+    node.mend("bowl")
+    [again] = escalated(FIX, [change("cup"), change("bowl")], options, journal)
+    assert (again.fix, again.subject, len(again.runs), again.runs[0]) == (FIX, "cup", 3, last)
+    verdict = check_all(FIX, [change("cup")], SHA, options, journal, None)
+    assert [refusal.guard for refusal in verdict.refusals] == ["escalation"]
+    [finding] = verdict.findings
+    assert (finding.code, finding.severity, finding.subject) == ("limits.escalated", "critical", "cup")
+    assert check_all("another_fix", [change("cup")], SHA, options, journal, None).refusals == []
+    assert check_all(FIX, [change("cup")], SHA, GuardOptions(), journal, None).refusals == []
+    assert check_all(FIX, [change("cup")], SHA, options, journal, None, exempt=("escalation",)).findings == []
+    assert [each.subject for each in came_back(journal, 3600, 3)] == ["cup", "plate"]
+    with mock.patch("time.time", return_value=time.time() + 4000):
+        assert escalated(FIX, [change("cup")], options, journal) == []
+    node.undo(last)
+    assert escalated(FIX, [change("cup")], options, journal) == []
+
+
+def test_a_refused_run_has_the_finding(node: Node) -> None:
+    node.mend("cup")
+    node.count += 1
+    for check_mode in (True, False):
+        fix = engine(node._tidy("cup"), node.directory, check_mode, escalate_after=1)
+        with pytest.raises(Refused):
+            fix.run()
+        assert fix.result is not None
+        assert [finding.code for finding in fix.result.findings] == ["shelf.untidy", "limits.escalated"]
+        assert {told["guard"]: told["decision"] for told in fix.result.guards}["escalation"] == "refuse"
+
+
+def test_pruning_does_not_forget_what_came_back(node: Node) -> None:
+    for _number in range(2):
+        node.mend("cup", journal_keep_runs=0, escalate_after=5)
+    assert [len(again.runs) for again in came_back(Journal(node.directory), 3600, 1)] == [2]
+
+
+# -- all of them are told ---------------------------------------------------------------------------------------------
+
+
+def test_each_guard_says_what_it_decided(node: Node) -> None:
+    fix = engine(node._tidy("cup"), node.directory, max_changes=5, cooldown=60.0)
+    told = {each["guard"]: each["decision"] for each in fix.run().guards}
+    assert list(told) == list(NAMES)
+    passed = {"pause", "max_changes", "accept_data_loss", "cooldown", "lock"}
+    assert told == {name: "pass" if name in passed else "off" for name in NAMES}
+    assert {each["decision"] for each in engine(node._tidy("cup"), node.directory).run().guards} == {"off"}, "nothing was to be done"
+
+
+def test_own_guards_are_told_when_they_refuse(node: Node) -> None:
+    procedure = node._tidy("cup")
+    procedure.refusals = [Refusal("own", "it says so.", "ask it.")]
+    fix = engine(procedure, node.directory, True)
+    with pytest.raises(Refused):
+        fix.run()
+    assert fix.result is not None
+    assert fix.result.guards[0] == {"guard": "own", "decision": "refuse", "why": "it says so.", "allow": "ask it."}
+    assert [each["guard"] for each in fix.result.guards[1:]] == list(NAMES)
+
+
+@pytest.mark.parametrize(("meaning", "refused"), [("only_inside", False), ("never_inside", True)])
+def test_windows(node: Node, meaning: str, refused: bool) -> None:
+    options = GuardOptions(windows=["00:00-24:00"], windows_mean=meaning)
+    refusals = check_all(FIX, PLAN[:1], SHA, options, Journal(node.directory), None).refusals
+    assert [refusal.guard for refusal in refusals] == ["windows"] * refused
+    assert not refused or "never made inside them" in refusals[0].reason
 
 
 def test_options_dataclass_and_documentation_name_the_same_things() -> None:
