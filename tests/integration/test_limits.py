@@ -24,8 +24,10 @@ from ansible_collections.fieldops.runbooks.plugins.module_utils.jobrunner import
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure import limits as limits_module
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.lock_shared import SharedLock
 from ansible_collections.fieldops.runbooks.plugins.modules import jobrunner_setting, runbook_journal_info, runbook_undo
+from lab.fits.site import Site
+from lab.pg import Postgres
 from node import Node, guards
-from play import BIN, ROOT, eventually
+from play import BIN, ROOT, Player, eventually
 from support import run_module, run_ok
 
 Result = dict[str, Any]
@@ -326,6 +328,30 @@ def test_what_comes_back_again_and_again_is_for_a_person(node: Node, limits: dic
     assert [(each["fix"], each["times"]) for each in told["escalations"]] == [("fits_queue_reset", 2)]
     assert node.fix(**{**options, "filename": ["orphan2.fits"]})["changed"], "another one is not meant"
     assert node.fix(**{**options, "escalate_after": 0})["changed"], "a person has looked"
+
+
+# -- by a role's variables --------------------------------------------------------------------------------------------
+
+
+def test_the_variables_reach_the_fixes_of_a_role(server: Postgres, tmp_path: Path) -> None:
+    """One run for each would take a minute; the first two are refused together."""
+    site = Site.build(server, tmp_path, "C", database=f"limits_{os.getpid()}_{time.monotonic_ns()}", idle=0.5)
+    try:
+        here = Player(site, tmp_path)
+        site.faults.failed("ingest", "N20200804S0091.fits")
+        here.variables.update(runbooks_limits_dir=str(tmp_path / "limits"), fits_conditions=["failed"], fits_repair=True)
+        closed = [time.strftime("%H:00-%H:30", time.gmtime(time.time() + 7200))]
+        refused = here.play(runbooks_paused="storage moves", runbooks_windows=closed, runbooks_escalate_after=1)
+        assert refused.rc != 0
+        [entry] = refused.report["refusals"]
+        assert [one["guard"] for one in entry["refusals"]] == ["pause", "windows"]
+        assert "storage moves" in entry["refusals"][0]["reason"]
+        decided = {one["guard"]: one["decision"] for entry in refused.report["guards"] for one in entry["decisions"]}
+        assert (decided["pause"], decided["windows"], decided["escalation"], decided["approved_plan"]) == ("refuse", "refuse", "pass", "off")
+        assert here.play(runbooks_windows=["00:00-24:00"]).changed
+        assert sorted(name.split(".")[0] for name in os.listdir(tmp_path / "limits")) == ["lease", "mutex"]
+    finally:
+        site.close()
 
 
 # -- what each guard decided ------------------------------------------------------------------------------------------
