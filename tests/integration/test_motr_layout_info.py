@@ -198,6 +198,12 @@ def test_a_configuration_that_does_not_hold(tmp_path: Path, old: str, new: str, 
     assert codes(look(conf=changed(tmp_path, old, new))) == [code]
 
 
+def test_a_pool_version_that_motr_cannot_map_either(tmp_path: Path) -> None:
+    said = refused(conf=changed(tmp_path, "[5: 0, 0, 0, 0, 1],\n", "[5: 0, 0, 0, 1, 1],\n"))
+    assert "pool version <7600000000000001:a> cannot be mapped, not by Motr either: it is to tolerate the loss of 1 of its controllers" in said
+    assert codes(look(conf=changed(tmp_path, "[5: 0, 0, 0, 0, 1],\n", "[5: 0, 0, 0, 0, 0],\n"))) == ["conf.tolerance"]
+
+
 def test_ids_that_cannot_be_an_objects() -> None:
     assert codes(look(object="100000001:1")) == ["object.bits_lost"]
     assert codes(look(object="0:5")) == ["object.reserved"]
@@ -226,6 +232,8 @@ def test_which_pool_version(tmp_path: Path) -> None:
         ({"conf": None}, "one of the following is required: conf, conf_text"),
         ({"conf_text": "[0]"}, "mutually exclusive: conf|conf_text"),
         ({"conf": None, "conf_text": "[0]"}, "there is none"),
+        ({"object": "^G|0x200000001:1"}, "in the bits of the device, which only a cob has. The object is <4700000000000001:1>"),
+        ({"layout_id": 1 << 48 | 9}, "the object is composite (layout id 0x1000000000009)"),
         ({"layout_id": 15}, "which are 1 (4 KiB) to 14 (32 MiB)"),
         ({"layout_id": None}, "one of the following is required: layout_id, unit_size"),
         ({"layout_id": None, "unit_size": 12288}, "power of two"),

@@ -111,12 +111,28 @@ def test_what_is_not_there_or_not_whole(asked: dict[str, Any], cluster: Cluster)
     cluster.put(name_of(LISTING), b"odd", record(motr_oid="AAAA-AAAA"))
     cluster.put(name_of(LISTING), b"strange", record((1 << 40, 0x10), layout_id=99))
     cluster.put(name_of(LISTING), b"own", record((0, 0x100)))
-    keys = [("new", "gone"), ("nowhere", "x"), ("empty", "x"), ("new", "broken"), ("new", "odd"), ("new", "strange"), ("new", "own")]
+    cluster.put(name_of(LISTING), b"layers", record(layout_id=1 << 48 | 9))
+    keys = [("new", "gone"), ("nowhere", "x"), ("empty", "x"), ("new", "broken"), ("new", "odd"), ("new", "strange"), ("new", "own"), ("new", "layers")]
     wanted = [{"bucket": bucket, "key": key, **({"account": "12345"} if bucket == "empty" else {})} for bucket, key in keys]
     result = run_ok(MODULE, {**asked, "objects": wanted})
-    kinds = ["not_found", "not_found", "not_found", "unreadable", "unreadable", "found", "layout_unknown", "id_cut", "found", "id_reserved"]
+    kinds = [
+        "not_found",
+        "not_found",
+        "not_found",
+        "unreadable",
+        "unreadable",
+        "found",
+        "layout_unknown",
+        "id_cut",
+        "found",
+        "id_reserved",
+        "found",
+        "not_plain",
+    ]
     assert codes(result) == [f"motr.object.{kind}" for kind in kinds]
-    assert [each["found"] for each in result["objects"]] == [False] * 5 + [True] * 2
+    assert [each["found"] for each in result["objects"]] == [False] * 5 + [True] * 3
+    layers = result["objects"][-1]
+    assert (layers["unit_size"], "is composite (layout id 0x1000000000009)" in result["findings"][-1]["summary"]) == (None, True)
     texts = [finding["summary"] for finding in result["findings"]]
     assert "the object gone in bucket new is not there" in texts[0]
     assert "no index of objects" in texts[2]
@@ -143,7 +159,7 @@ def test_the_chain_of_rgw_and_fids(cluster: Cluster) -> None:
         cluster.put(parts, b"part.%08d" % number, struct.pack("<BBIIQ", 5, 2, 12, number, 500) + meta(number))
     gob = "<4700000006480abe:99f0000000000047>"
     names = [{"bucket": "books", "key": key} for key in ("one", "many", "short")]
-    fids = [{"fid": fid} for fid in (gob, "(0x4300000106480abe,0x99f0000000000047)", f"^G|{OID[0]}:{OID[1]}", "^x|1:2", "no")]
+    fids = [{"fid": fid} for fid in (gob, "(0x4300000106480abe,0x99f0000000000047)", f"^G|{OID[0]}:{OID[1]}", "^x|1:2", "no", "4700000106480abe:1")]
     result = run_ok(MODULE, cluster.arguments(schema="rgw", tenant="finance", objects=[*names, *fids]))
     one, many, short, *same = result["objects"]
     assert (one["fid"], one["size"], one["unit_size"], one["murmurhash_oid"]) == ("<4700000000000001:99>", 1000, 1 << 20, None)
@@ -154,8 +170,9 @@ def test_the_chain_of_rgw_and_fids(cluster: Cluster) -> None:
     )
     assert not short["found"]
     assert {each["fid"] for each in same[:3]} == {gob}
-    kinds = ["found", "found", "unreadable", "found", "found", "found", "bad_fid", "bad_fid"]
+    kinds = ["found", "found", "unreadable", "found", "found", "found", "bad_fid", "bad_fid", "bad_fid"]
     assert codes(result) == [f"motr.object.{kind}" for kind in kinds]
+    assert "in the bits of the device, which only a cob has" in result["findings"][-1]["summary"]
 
 
 def test_tools_that_do_not_work(cluster: Cluster, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Callable, Dict, NamedTuple, Tuple
 
 from . import formats
 from .ids import Fid
+from .layout_id import layout_kind
 
 GROUP_EXTENTS, GROUP_DESCRIPTORS, EMAP, CATALOGUE, NAMESPACE, OBJECT_INDEX = range(2, 8)
 FILE_ATTRIBUTES, EXTENDED_ATTRIBUTES, OWNERS, BYTECOUNT, CONFDB, DTM0_LOG, UNIT_TEST = range(8, 15)
@@ -218,7 +219,7 @@ def _namespace(key: bytes, value: bytes) -> Record:
     parent, name = _name(key)
     _want(value, 152)
     container, fid_key, link, links, counter, owner, size, count, block, blocks, *rest = _NSREC.unpack_from(value, 16)
-    accessed, modified, changed, layout = rest[:4]
+    accessed, modified, changed, lid = rest[:4]
     return {
         "parent": str(parent),
         "name": _text(name),
@@ -234,7 +235,8 @@ def _namespace(key: bytes, value: bytes) -> Record:
         "accessed": accessed,
         "modified": modified,
         "changed": changed,
-        "layout": layout,
+        "layout": lid,
+        "layout_type": layout_kind(lid),
         "pool_version": str(_fid(value, 120)),
         "fault": formats.frame_fault(value, formats.COB_RECORD),
     }
@@ -253,6 +255,7 @@ def _file_attributes(key: bytes, value: bytes) -> Record:
         "pool_version": str(_fid(value)),
         "version": _number(value, 16),
         "layout": _number(value, 24),
+        "layout_type": layout_kind(_number(value, 24)),
         "link": _text(value[36 : 36 + length]),
     }
 

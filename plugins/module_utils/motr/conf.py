@@ -21,6 +21,7 @@ SERVICES: Dict[str, int] = {"M0_CST_" + name: number for number, name in enumera
 _NAMES = {number: name for name, number in SERVICES.items()}
 # From the pool version down to its drives: sites, racks, enclosures, controllers, drives.
 LEVELS = 5
+_REAL = ("site", "rack", "enclosure", "controller", "drive")
 
 
 class Object(NamedTuple):
@@ -66,7 +67,7 @@ class Conf(NamedTuple):
 
 
 def _fid(value: Any) -> Fid:
-    if not isinstance(value, tuple) or isinstance(value, xcode.Tagged) or len(value) != 2 or not all(isinstance(half, int) for half in value):
+    if not isinstance(value, tuple) or isinstance(value, xcode.Tagged) or len(value) != 2 or not all(_is_u64(half) for half in value):
         raise ValueError("%r is no fid" % (value,))
     return Fid(*value)
 
@@ -81,10 +82,15 @@ def _list(value: Any) -> List[Any]:
     return value
 
 
+def _is_u64(value: Any) -> bool:
+    """All numbers of a configuration are without sign, and none is longer."""
+    return isinstance(value, int) and 0 <= value < 1 << 64
+
+
 def _int(value: Any) -> int:
-    if not isinstance(value, int):
+    if not _is_u64(value):
         raise ValueError("%r is no number" % (value,))
-    return value
+    return int(value)
 
 
 def _ints(value: Any) -> Tuple[int, ...]:
@@ -233,16 +239,34 @@ def levels(conf: Conf, pver: Fid) -> Tuple[List[List[int]], List[Object]]:
         fids = [fid for children in above for fid in children]
         if len(set(fids)) < len(fids):
             raise MotrError("the tree of pool version %s has an objv twice" % str(pver))
-        below = [conf.get(fid, "objv") for fid in fids]
+        below = [_at_level(conf, pver, level, fid) for fid in fids]
         if level == LEVELS - 1:
             return counts, below
         above = [list(each.fields["children"]) for each in below]
     return counts, []
 
 
+def _at_level(conf: Conf, pver: Fid, level: int, fid: Fid) -> Object:
+    """An objv of a pool version, if it is of what belongs at its level."""
+    objv = conf.get(fid, "objv")
+    real = objv.fields["real"]
+    if real.type_name != _REAL[level]:
+        raise MotrError("the tree of pool version %s has %s, of the %s %s, where a %s is wanted" % (pver, fid, real.type_name, real, _REAL[level]))
+    if level == LEVELS - 1 and objv.fields["children"]:
+        raise MotrError("the tree of pool version %s has children below %s, of the drive %s" % (pver, fid, real))
+    return objv
+
+
 def tree_levels(conf: Conf, pver: Fid) -> List[List[int]]:
-    """What ``layout.map_unit`` takes: the levels from the first one on that tolerates failures (fd/fd.c:298); drives alone if none does."""
-    return fdtree.from_pool_version(levels(conf, pver)[0], conf.get(pver, "pver").fields["tolerance"])
+    """What ``layout.map_unit`` takes: the levels from the first one on that tolerates failures (fd/fd.c:298); drives alone if none does.
+
+    MotrError for a pool version that Motr itself makes no map of.
+    """
+    fields, counts = conf.get(pver, "pver").fields, levels(conf, pver)[0]
+    try:
+        return fdtree.feasible(counts, fields["tolerance"], *(fields[name] for name in "nksp"))
+    except MotrError as exc:
+        raise MotrError("pool version %s cannot be mapped, not by Motr either: %s" % (pver, exc)) from None
 
 
 def devices(conf: Conf, pver: Fid) -> List[Device]:

@@ -19,8 +19,9 @@ try:
 except ImportError:  # not needed
     numpy = None
 
-HEIGHT = 5
-"""Levels below a pool version: sites, racks, enclosures, controllers, drives (``M0_CONF_PVER_HEIGHT``)."""
+NAMES = ("sites", "racks", "enclosures", "controllers", "drives")
+HEIGHT = len(NAMES)
+"""Levels below a pool version (``M0_CONF_PVER_HEIGHT``)."""
 DRIVES_MAX = 1 << 24
 """Device numbers have 24 bits."""
 WORD = (1 << 64) - 1
@@ -86,6 +87,39 @@ def from_pool_version(levels: Sequence[Sequence[int]], tolerance: Sequence[int])
     tree = [[sum(levels[first])]] + [list(level) for level in levels[first + 1 :]]
     Tree(tree)
     return tree
+
+
+def feasible(levels: Sequence[Sequence[int]], tolerance: Sequence[int], n: int, k: int, s: int, p: int) -> List[List[int]]:
+    """The same for the groups of a pool version, if Motr makes a map of it (conf/validation.c, m0_pdclust_attr_check, ``symm_tree_attr_get``)."""
+    for name, counts, tolerated in zip(NAMES, levels, tolerance):
+        if not all(counts):
+            raise MotrError("something in its tree has no %s below it" % name)
+        if not 0 <= tolerated <= sum(counts):
+            raise MotrError("it is to tolerate the loss of %d of its %d %s" % (tolerated, sum(counts), name))
+    tree = from_pool_version(levels, tolerance)
+    if s > k or n + k + s > p:
+        raise MotrError("N=%d K=%d S=%d P=%d: a group has no more spare units than parity units, and no more units than there are devices" % (n, k, s, p))
+    Tile(Tree(tree), n, k, s)
+    if tolerance[-1]:
+        _check_tolerance(tree, tolerance[HEIGHT - len(tree) :], n, k, s)
+    return tree
+
+
+def _check_tolerance(tree: Sequence[Sequence[int]], tolerance: Sequence[int], n: int, k: int, s: int) -> None:
+    """Whether what is lost of a group with as many nodes as may be lost can be made again (``tolerance_check``). That of drives is K, whatever is said."""
+    units = [n + k + s]
+    for number, (counts, tolerated) in enumerate(zip(tree[:-1], tolerance)):
+        children = min(counts)
+        shares = [divmod(unit, children) for unit in units]
+        # Ordered as units_calc() takes them: the first child of every node, then the second.
+        lost = sum([share + (child < rest) for child in range(children) for share, rest in shares][:tolerated])
+        if lost > k:
+            name = NAMES[HEIGHT - len(tree) + number]
+            raise MotrError(
+                "it is to tolerate the loss of %d of its %s, which may hold %d units of a group, and its K=%d parity units replace no more than %d"
+                % (tolerated, name, lost, k, k)
+            )
+        units = [share + (child < rest) for share, rest in shares for child in range(children)]
 
 
 class Tile:

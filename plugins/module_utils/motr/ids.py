@@ -188,7 +188,22 @@ def parse_object_id(text: str) -> ObjectId:
 
 def gob_of(oid: ObjectId) -> Fid:
     """The gob fid of an object, m0_fid_gob_make(). ``oid.loses`` tells what of the id it does not hold."""
+    if not all(0 <= half <= _U64 for half in oid):
+        raise MotrError("(%s, %s) is no object id: each half has 64 bits." % oid)
     return make("G", oid.hi & _U32, oid.lo)
+
+
+def gob_checked(gob: Fid) -> Fid:
+    """The global fid of an object, if it can be one: an object is on no device, so the bits where a cob has its device must be 0."""
+    _expect(checked(gob), ord("G"), "gob")
+    device = gob.container >> 32 & (_DEVICES - 1)
+    if device:
+        cob = Fid(ord("C") << 56 | gob.container & _U56, gob.key)
+        raise MotrError(
+            "%s is the fid of no object: it has 0x%x in the bits of the device, which only a cob has. The object is %s, the cob on device %d is %s."
+            % (gob, device, make("G", gob.container & _U32, gob.key), device, cob)
+        )
+    return gob
 
 
 def _expect(fid: Fid, type_byte: int, name: str) -> None:
@@ -198,9 +213,8 @@ def _expect(fid: Fid, type_byte: int, name: str) -> None:
 
 def cob_of(gob: Fid, device: int) -> Fid:
     """The cob of an object on a device, ``device`` being the ``sd_dev_idx`` of the configuration (ioservice/fid_convert.c, pool/pool_machine.c:1244)."""
-    _expect(gob, ord("G"), "gob")
     _check_device(device)
-    return make("C", device << 32 | gob.container & _U32, gob.key)
+    return make("C", device << 32 | gob_checked(gob).container & _U32, gob.key)
 
 
 def gob_from_cob(cob: Fid) -> Fid:

@@ -14,11 +14,10 @@ from array import array
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from . import fdtree, ids
+from . import fdtree, ids, layout_id
 from .errors import MotrError
 
-UNIT_SIZES = {lid: 4096 << (lid - 1) for lid in range(1, 15)}
-"""Bytes of a unit by layout id (``m0_lid_to_unit_map``)."""
+UNIT_SIZES, unit_size = layout_id.UNIT_SIZES, layout_id.unit_size
 DATA, PARITY, SPARE = "data", "parity", "spare"
 
 Gfid = ids.AnyFid
@@ -59,13 +58,6 @@ class Unit(NamedTuple):
     """Its first byte in the object, None for parity and spare units."""
     length: int
     """How many bytes of the object are in it: less than the unit size in the last unit, 0 behind it. For parity and spare units the unit size."""
-
-
-def unit_size(layout_id: int) -> int:
-    """Bytes of a unit."""
-    if layout_id not in UNIT_SIZES:
-        raise MotrError("layout id %s is none of Motr's, which are 1 (4 KiB) to 14 (32 MiB)" % (layout_id,))
-    return UNIT_SIZES[layout_id]
 
 
 def place(offset: int, n: int, size_of_unit: int) -> Place:
@@ -218,8 +210,12 @@ def object_units(layout: Layout, size_of_unit: int, size: int, start: int = 0, s
 
 
 def _fid(gfid: Gfid) -> Tuple[int, int]:
-    container, key = ids.fid_of(gfid)
-    return container, key
+    fid = ids.fid_of(gfid)
+    if fid.type_name == "cob":
+        raise MotrError("%s is the fid of a cob, and its object %s is what is mapped" % (fid, ids.gob_from_cob(fid)))
+    if fid.type_name == "gob":
+        ids.gob_checked(fid)
+    return fid.container, fid.key
 
 
 @lru_cache(maxsize=16)

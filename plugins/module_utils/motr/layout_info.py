@@ -153,6 +153,10 @@ def _of_the_configuration(state: LayoutState) -> List[Finding]:
         summary = "%d of the configuration's records could not be read, the first because: %s" % (len(state.problems), state.problems[0])
         detail = {"problems": list(state.problems[:_SHOWN_PROBLEMS]), "unread": len(state.problems)}
         findings.append(_finding("conf.unread", "warning", state.source, summary, detail, "see that the configuration is of Motr 2 and whole"))
+    if found.pver.fields["n"] != 1 and not any(found.pver.fields["tolerance"]):
+        summary = "pool version %s tolerates no failure at all, which Motr refuses when it checks a configuration with N > 1" % str(found.pver.fid)
+        remedy = "take the configuration from the confd that runs; where anything else is tolerated, units are elsewhere"
+        findings.append(_finding("conf.tolerance", "warning", str(found.pver.fid), summary, {"n": found.pver.fields["n"]}, remedy))
     width, drives = found.pver.fields["p"], len(found.devices)
     if width != drives:
         summary = "pool version %s says that it has %d devices, but its tree has %d" % (found.pver.fid, width, drives)

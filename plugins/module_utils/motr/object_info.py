@@ -14,10 +14,12 @@ from .client.kv import M0kv
 from .client.options import client_of
 from .client.rest import S3Rest
 from .errors import MotrError
+from .layout_id import layout_kind, why_not_plain
 from .object_lookup import RGW, S3SERVER, Found, Lookup, Records, Wanted, describe
 
 RUNBOOK = ("motr-run-time-instruments.rst", "Clarification (CLARIFY)")
 _LOOK_UP = Remedy("check the spelling of bucket and key, and the account; else see the log of the S3 server for when it was deleted")
+_LAYERS = Remedy("ask the client that made the object for its layers, and look at each of them as an object of its own")
 _DAMAGED = Remedy("the record is damaged: keep it (m0kv index get), compare it with its neighbours, and set it right with fieldops.runbooks.motr_record")
 
 
@@ -112,7 +114,12 @@ def _odd(found: Found, name: str) -> List[Finding]:
     """What is not as it should be about an object that was found."""
     odd = []
     told = describe(found.oid, found.pver, found.layout_id)
-    if found.layout_id is not None and told["unit_size"] is None:
+    strange = "" if found.layout_id is None else why_not_plain(found.layout_id)
+    if strange:
+        text = "%s has no map of its own: %s" % (name, strange)
+        kind = layout_kind(found.layout_id or 0)
+        odd.append(Finding("motr.object.not_plain", "warning", name, text, {"layout_id": found.layout_id, "layout_type": kind}, _LAYERS, RUNBOOK))
+    elif found.layout_id is not None and told["unit_size"] is None:
         text = "%s has the layout id %d, and Motr has only 1 to 14" % (name, found.layout_id)
         odd.append(Finding("motr.object.layout_unknown", "critical", name, text, {"layout_id": found.layout_id}, _DAMAGED, RUNBOOK))
     if found.oid is not None and found.oid.loses:

@@ -93,7 +93,7 @@ class Lookup:
         if fid.type == ord("C"):
             fid = ids.gob_from_cob(fid)
         if fid.type == ord("G"):
-            return Found(self.wanted, ObjectId(fid.container & 0xFFFFFFFF, fid.key))
+            return Found(self.wanted, ObjectId(ids.gob_checked(fid).container & 0xFFFFFFFF, fid.key))
         if fid.type:
             raise MotrError("%s is the fid of a %s; objects have none, a gob's (G) or that of one of their cobs (C)" % (fid, fid.type_name))
         return Found(self.wanted, ObjectId(*fid))

@@ -59,7 +59,7 @@ def gob_of(text: str) -> Tuple[Fid, Optional[ids.ObjectId]]:
     if fid.type == ids.AD_STOB:
         fid = ids.cob_from_ad_stob(fid)
     if fid.type_name == "gob":
-        return fid, None
+        return ids.gob_checked(fid), None
     if fid.type_name == "cob":
         return ids.gob_from_cob(fid), None
     if chr(fid.type) in ids.TYPES:

@@ -49,8 +49,12 @@ def test_from_a_device_to_its_node() -> None:
 def test_tree_levels() -> None:
     cluster = conf.parse(SOURCE)
     assert [conf.tree_levels(cluster, each.fid) for each in cluster.of_kind("pver")] == [[[6]], [[2]], [[2]]]
+    counts = conf.levels(cluster, ids.parse("^v|1:10"))[0]
+    assert counts == [[1], [1], [1], [1], [6]]
+    # Real: the only controller would take all four units of a group with it, and one parity unit replaces one.
     at_controllers = conf.parse(SOURCE.replace("[5: 0, 0, 0, 0, 1],\n", "[5: 0, 0, 0, 1, 1],\n"))
-    assert conf.tree_levels(at_controllers, ids.parse("^v|1:10")) == [[1], [6]]
+    with pytest.raises(MotrError, match=r"pool version <7600000000000001:a> cannot be mapped.* 1 of its controllers.* 4 units .* K=1"):
+        conf.tree_levels(at_controllers, ids.parse("^v|1:10"))
 
 
 @pytest.mark.parametrize(
@@ -62,6 +66,9 @@ def test_tree_levels() -> None:
         (lambda text: text.replace('3, 4, "/dev/loop25"', '3, "/dev/loop25"'), "has 7 fields, 8 are known", "^d|20:0"),
         (lambda text: text.replace('3, 4, "/dev/loop25"', '3, "x", "/dev/loop25"'), "flags of sdev", "^d|20:0"),
         (lambda text: text.replace("((^k|1:2), ^d|1:2", "((^k|1:2), 7"), "7 is no fid", "^k|1:2"),
+        (lambda text: text.replace("((^k|1:2), ^d|1:2", "((^k|1:2), (-1, 2)"), "is no fid", "^k|1:2"),
+        (lambda text: text.replace("((^k|1:2), ^d|1:2", "((^k|1:2), (0x16400000000000001, 2)"), "is no fid", "^k|1:2"),
+        (lambda text: text.replace('3, 4, "/dev/loop25"', '-3, 4, "/dev/loop25"'), "-3 is no number", "^d|20:0"),
     ],
 )
 def test_what_is_damaged_or_unknown_is_told_and_left_out(change: Callable[[str], str], problem: str, lost: str) -> None:
@@ -96,3 +103,25 @@ def test_text_that_is_no_xcode_is_refused_with_its_place(text: str) -> None:
 )
 def test_values(text: str, value: Any) -> None:
     assert xcode.parse(text) == value
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("{0| (2, 1, 1, 6,", "{0| (4, 2, 1, 6,", "no more units than there are devices"),
+        ("{0| (2, 1, 1, 6,", "{0| (4, 2, 1, 7,", "group of 7 units does not fit the tree"),
+        ("{0| (2, 1, 1, 6,", "{0| (2, 0, 1, 6,", "no more spare units than parity units"),
+        ("{0| (2, 1, 1, 6,", "{0| (0, 1, 1, 6,", "at least 1 data unit"),
+        ("[5: 0, 0, 0, 0, 1],\n", "[5: 0, 0, 0, 0, 7],\n", "the loss of 7 of its 6 drives"),
+        ("[5: 0, 0, 0, 0, 1],\n", "[5: 0, 0, 2, 0, 1],\n", "the loss of 2 of its 1 enclosures"),
+        ("[5: 0, 0, 0, 0, 1],\n", "[4: 0, 0, 0, 1],\n", "as many tolerances, not 5 and 4"),
+        ("^c|1:8, [6: ^j|1:1, ^j|1:2, ^j|1:3, ^j|1:4, ^j|1:5, ^j|1:6]", "^c|1:8, [0]", "no drives below it"),
+        ("^c|1:8, [6:", "^e|1:7, [6:", "of the enclosure .*, where a controller is wanted"),
+    ],
+)
+def test_a_pool_version_that_motr_cannot_map_is_refused(old: str, new: str, why: str) -> None:
+    source = re.sub(r"(?<=[{]0[|] [(])2, 1,\s+1, 6,", "2, 1, 1, 6,", SOURCE)
+    assert source.count(old) == 1
+    cluster = conf.parse(source.replace(old, new))
+    with pytest.raises(MotrError, match=why):
+        conf.tree_levels(cluster, ids.parse("^v|1:10"))

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.fieldops.runbooks.plugins.module_utils.motr import ids
+from ansible_collections.fieldops.runbooks.plugins.module_utils.motr import ids, object_map
 from ansible_collections.fieldops.runbooks.plugins.module_utils.motr.errors import MotrError
 from ansible_collections.fieldops.runbooks.plugins.module_utils.motr.ids import Fid, ObjectId
 from hypothesis import given
@@ -100,6 +100,11 @@ def test_what_a_gob_loses_of_an_id(hi: int, lo: int) -> None:
         (lambda: ids.cob_from_ad_stob(Fid(0x4700000000000000, 1)), "not of a ad-stob"),
         (lambda: ids.cob_of(Fid(0x4700000000000000, 1), 1 << 24), "24 bits"),
         (lambda: ids.device_from_disks_conf(0), "24 bits"),
+        (lambda: ids.cob_of(Fid(0x4700000200000001, 1), 0), "the fid of no object.*only a cob has"),
+        (lambda: ids.gob_checked(Fid(0x4700000000000001, -1)), "64 bits"),
+        (lambda: ids.gob_of(ObjectId(-1, 1)), "64 bits"),
+        (lambda: ids.gob_of(ObjectId(1, 1 << 64)), "64 bits"),
+        (lambda: object_map.gob_of("4700000200000001:1"), "the fid of no object"),
         (lambda: ids.device_from_emap_tree(Fid(1, 1)), "not the tree"),
         (lambda: ids.parse_object_id("^G|1:2"), "no object id"),
         (lambda: ids.parse_object_id("1"), "no object id"),

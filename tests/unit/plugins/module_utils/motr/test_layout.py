@@ -179,6 +179,9 @@ def test_layout_ids() -> None:
     for lid in (0, 15, -1):
         with pytest.raises(MotrError, match="none of Motr's"):
             layout.unit_size(lid)
+    for lid, why in ((1 << 48 | 9, "is composite .layout id 0x1000000000009"), (2 << 48 | 9, "captured layout"), (7 << 48 | 9, "type 7, which Motr")):
+        with pytest.raises(MotrError, match=why):
+            layout.unit_size(lid)
 
 
 @given(st.integers(0, 1 << 50), st.integers(1, 128), st.sampled_from(sorted(layout.UNIT_SIZES.values())))
@@ -220,6 +223,67 @@ def test_trees_of_pool_versions() -> None:
     assert fdtree.from_pool_version(levels, [1, 0, 0, 0, 2]) == levels
     with pytest.raises(MotrError, match="5 levels"):
         fdtree.from_pool_version(levels[1:], [0, 0, 0, 1])
+
+
+def test_levels_without_children_are_refused() -> None:
+    for levels, why in (
+        ([[1], [2], [1, 0], [1], [4]], "no enclosures"),
+        ([[0], [], [], [], []], "no sites"),
+        ([[1], [1], [1], [2], [4, 0]], "no drives"),
+    ):
+        with pytest.raises(MotrError, match="%s below it" % why):
+            fdtree.feasible(levels, [0, 0, 0, 0, 1], 2, 1, 0, 4)
+
+
+def lost_units(levels: list[list[int]], tolerance: list[int], size: int) -> list[int]:
+    """What tolerance_check() in fd/fd.c computes for each level but that of drives, step by step as it does."""
+    children = [min(level) for level in levels]
+    units, nodes, sums = {0: [size]}, 1, []
+    for i in range(1, len(children)):
+        child_nr = children[i - 1]
+        units[i] = [0] * (nodes * child_nr)
+        for pid in range(nodes):
+            for cid in range(child_nr):
+                units[i][pid * child_nr + cid] = units[i - 1][pid] // child_nr + (cid < units[i - 1][pid] % child_nr)
+        places = [units[i][pid * child_nr + cid] for cid in range(child_nr) for pid in range(nodes)]
+        sums.append(sum(places[: tolerance[i - 1]]))
+        nodes *= child_nr
+    return sums
+
+
+@given(layouts(), st.data())
+def test_tolerance_is_checked_as_motr_does(shape: tuple[Any, ...], data: Any) -> None:
+    levels, n, k, s, _gfid = shape
+    if s > k:
+        n, s = n + s, 0
+    # Levels above the tree are one node each, and tolerate nothing; the first of the tree itself tolerates something.
+    above = 5 - len(levels)
+    tolerance = [data.draw(st.integers(int(number == 0), sum(level))) for number, level in enumerate(levels)]
+    whole = [[1]] * above + levels
+    lost = lost_units(levels, tolerance, n + k + s) if tolerance[-1] else []
+    arguments = (whole, [0] * above + tolerance, n, k, s, sum(levels[-1]))
+    if all(units <= k for units in lost):
+        assert fdtree.feasible(*arguments) == levels
+    else:
+        with pytest.raises(MotrError, match="parity units replace no more"):
+            fdtree.feasible(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("gfid", "why"),
+    [
+        (
+            "4700000200000001:5",
+            "0x2 in the bits of the device, which only a cob has. The object is <4700000000000001:5>, the cob .* is <4300000200000001:5>",
+        ),
+        ("4300000200000001:5", "is the fid of a cob, and its object <4700000000000001:5> is what is mapped"),
+        ((-1, 5), "64 bits"),
+        ((1 << 64, 5), "64 bits"),
+    ],
+)
+def test_what_is_no_object_is_never_mapped(gfid: Any, why: str) -> None:
+    with pytest.raises(MotrError, match=why):
+        layout.map_unit(TREE, 4, 2, 0, gfid, 0, 0)
 
 
 def wrong() -> Iterator[tuple[tuple[Any, ...], str]]:
