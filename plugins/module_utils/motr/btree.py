@@ -291,7 +291,9 @@ def _check_hash(parts: _Parts, index: int, data: bytes, checksum: int) -> None:
 def _check_records(node: _Raw, parts: _Parts) -> None:
     """Checksums that are a part of the values."""
     for index, value in enumerate(parts.values):
-        if node.crc_type == VALUE_HASH:
+        if node.crc_type == VALUE_HASH and len(value) < _HASH:
+            parts.faults.append(Fault("record_checksum", "value %d, of %d bytes, has no room for its checksum" % (index, len(value))))
+        elif node.crc_type == VALUE_HASH:
             _check_hash(parts, index, value[:-_HASH], int.from_bytes(value[-_HASH:], "little"))
         elif node.crc_type == VALUE_FOOTER:
             header = formats.read_header(value)

@@ -129,11 +129,25 @@ def in_map(read: Read, address: int) -> bool:
 
 
 class Root(NamedTuple):
-    """``address`` is None where it is not certain, and ``fault`` says why: none, ambiguous. ``candidates`` are those that may be it."""
+    """``address`` is None where it is not certain, and ``fault`` says why: none, ambiguous, cycle. ``candidates`` are those that may be it."""
 
     address: Optional[int]
     candidates: Tuple[int, ...]
     fault: Optional[Fault] = None
+
+
+def _ring(read: Read, found: Scan, name: Name) -> Root:
+    """A tree without a top: there are no nodes of it, or each of them is the child of another. What lies in the map's structure is its root all the same."""
+    nodes = [node for node in found.nodes if (node.tree_type, node.fid) == name]
+    if not nodes:
+        return Root(None, (), Fault("none", "no node of the tree %s was found" % str(name[1])))
+    highest = max(node.level for node in nodes)
+    candidates = tuple(sorted(node.address for node in nodes if node.level == highest))
+    placed = [node.address for node in nodes if name[0] == EMAP and in_map(read, node.address)]
+    if len(placed) == 1:
+        return Root(placed[0], candidates)
+    text = "each of the %d nodes of the tree %s is the child of one of them: they lead in a circle, and none is the root" % (len(nodes), str(name[1]))
+    return Root(None, candidates, Fault("cycle", text))
 
 
 def root_of(read: Read, found: Scan, name: Name) -> Root:
@@ -144,7 +158,7 @@ def root_of(read: Read, found: Scan, name: Name) -> Root:
     if len(placed) == 1:
         return Root(placed[0], candidates)
     if not candidates:
-        return Root(None, (), Fault("none", "no node of the tree %s was found" % str(name[1])))
+        return _ring(read, found, name)
     if len(candidates) == 1 and not damaged and not found.faults:
         return Root(candidates[0], candidates)
     places = ", ".join("%#x" % address for address in candidates[:10])

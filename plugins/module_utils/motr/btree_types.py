@@ -19,7 +19,6 @@ from .layout_id import layout_kind
 GROUP_EXTENTS, GROUP_DESCRIPTORS, EMAP, CATALOGUE, NAMESPACE, OBJECT_INDEX = range(2, 8)
 FILE_ATTRIBUTES, EXTENDED_ATTRIBUTES, OWNERS, BYTECOUNT, CONFDB, DTM0_LOG, UNIT_TEST = range(8, 15)
 TREES = {
-    1: "invalid",
     GROUP_EXTENTS: "balloc extents",
     GROUP_DESCRIPTORS: "balloc descriptors",
     EMAP: "extent map",
@@ -101,7 +100,7 @@ def decode(tree_type: int, key: bytes, value: bytes) -> Record:
     ``decoded`` is false, with ``reason``, where the layout is not known or the bytes do not fit it; then ``key`` and ``value`` are hexadecimal.
     """
     if tree_type not in _DECODERS:
-        reason = "the layout of records of a tree of type %d (%s) is not known" % (tree_type, TREES.get(tree_type, "unknown"))
+        reason = "the layout of records of a tree of type %d (%s) is not known, so key and value are raw" % (tree_type, TREES.get(tree_type, "unknown"))
     else:
         try:
             return dict(_DECODERS[tree_type](key, value), decoded=True)

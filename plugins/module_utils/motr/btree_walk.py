@@ -50,7 +50,8 @@ ALL = Range()
 class Visit(NamedTuple):
     """A node on the way. ``node`` is None where none was read. With ``faults`` its children are not followed.
 
-    To those of the node itself come: unreadable, too_long, cycle, level, tree (it is of another one), limit (the walk ended here).
+    To those of the node itself come: unreadable, too_long, cycle, level, tree (it is of another one), range (keys that its parent does not
+    leave it), limit (the walk ended here).
     """
 
     address: int
@@ -60,11 +61,15 @@ class Visit(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """Where to go next. ``level`` is the one that is expected, -1 for a root."""
+    """Where to go next. ``level`` is the one that is expected, -1 for a root; keys may be from ``low`` on and must be below ``high``."""
 
     address: int
     parent: int
     level: int
+    low: Order = ()
+    high: Order = ()
+    again: bool = False
+    """Whether another node, or the same, has led there before."""
 
 
 @dataclass
@@ -74,25 +79,28 @@ class _Walk:
     within: Range
     ahead: List[_Place]
     """A stack, so that leaves come in the order of their keys."""
-    seen: Set[int] = field(default_factory=set)
+    claimed: Set[int] = field(default_factory=set)
+    """Addresses that were met in a node: the first that leads to one keeps it, which the children of one node do before theirs."""
+    nodes: int = 0
     size: int = 0
     root: Optional[Node] = None
 
     def run(self) -> Iterator[Visit]:
         while self.ahead:
             place = self.ahead.pop()
-            if place.address in self.seen:
-                yield Visit(place.address, place.parent, None, (Fault("cycle", "the node at %#x is reached a second time" % place.address),))
+            if place.again:
+                text = "the node at %#x is reached a second time, from that at %#x" % (place.address, place.parent)
+                yield Visit(place.address, place.parent, None, (Fault("cycle", text),))
                 continue
             stop = self.spent()
             if stop:
                 yield Visit(place.address, place.parent, None, (Fault("limit", stop),))
                 return
-            self.seen.add(place.address)
+            self.nodes += 1
             yield self.visit(place)
 
     def spent(self) -> str:
-        if len(self.seen) >= self.limits.nodes:
+        if self.nodes >= self.limits.nodes:
             return "the walk ended after %d nodes" % self.limits.nodes
         return "the walk ended after %d bytes" % self.size if self.size >= self.limits.size else ""
 
@@ -107,8 +115,18 @@ class _Walk:
             self.root = node
             _refuse_unordered(node, self.within)
         if not faults:
-            self.ahead += [_Place(child, node.address, node.level - 1) for child in reversed(_children(node, self.within))]
+            self.ahead += reversed(list(self.below(place, node)))
         return Visit(place.address, place.parent, node, faults)
+
+    def below(self, place: _Place, node: Node) -> Iterator[_Place]:
+        """The children that are wanted, and what keys they may have."""
+        if node.is_leaf:
+            return
+        bounds = [place.low, *(order(node.tree_type, key) for key in node.keys), place.high]
+        first, behind = _children(node, self.within)
+        for child, low, high in list(zip(node.children, bounds, bounds[1:]))[first:behind]:
+            yield _Place(child, node.address, node.level - 1, low, high, child in self.claimed)
+            self.claimed.add(child)
 
     def strange(self, place: _Place, node: Node) -> Iterator[Fault]:
         """What is wrong with a sound node at this place."""
@@ -119,6 +137,12 @@ class _Walk:
         if (node.tree_type, node.fid) != (self.root.tree_type, self.root.fid):
             mine, wanted = ("%s %s" % (one.tree_name, one.fid) for one in (node, self.root))
             yield Fault("tree", "it is of the tree %s, the root of %s" % (mine, wanted))
+            return
+        # Of a sound node the keys ascend.
+        if node.keys and place.low and order(node.tree_type, node.keys[0]) < place.low:
+            yield Fault("range", "its first key is less than all that its parent leaves it")
+        if node.keys and place.high and order(node.tree_type, node.keys[-1]) >= place.high:
+            yield Fault("range", "its last key is greater than all that its parent leaves it")
 
 
 def _refuse_unordered(root: Node, within: Range) -> None:
@@ -126,16 +150,14 @@ def _refuse_unordered(root: Node, within: Range) -> None:
         raise MotrError("keys of a tree of type %d (%s) are not known to have an order to look up by" % (root.tree_type, TREES[root.tree_type]))
 
 
-def _children(node: Node, within: Range) -> Tuple[int, ...]:
-    """The children that may hold keys of a range: key i is the smallest that child i + 1 may hold."""
-    if within == ALL or node.is_leaf:
-        return node.children
+def _children(node: Node, within: Range) -> Tuple[int, int]:
+    """The first child that may hold keys of a range, and the one behind the last: key i is the smallest that child i + 1 may hold."""
     places = [order(node.tree_type, key) for key in node.keys]
-    if not all(places):
-        return node.children
+    if within == ALL or not all(places):
+        return 0, len(node.children)
     first = bisect_right(places, within.low) if within.low else 0
     last = bisect_right(places, within.high) if within.high else len(places)
-    return node.children[first : last + 1]
+    return first, last + 1
 
 
 def read_node(read: Read, address: int, limits: Limits = USUAL) -> Node:
@@ -160,7 +182,7 @@ def walk(read: Read, root: int, limits: Limits = USUAL, within: Range = ALL) -> 
 
     A damaged node is told and not followed. MotrError only where keys have no known order and ``within`` asks for some.
     """
-    return _Walk(read, limits, within, [_Place(root, 0, -1)]).run()
+    return _Walk(read, limits, within, [_Place(root, 0, -1)], {root}).run()
 
 
 class Found(NamedTuple):

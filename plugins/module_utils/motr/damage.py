@@ -33,6 +33,7 @@ _WHOLE: Dict[str, _Kind] = {
     "limit": _Kind("warning", "raise max_scan, or name the address of a root"),
     "unreadable": _Kind("warning", "see whether the file of the segment is as long as its header says"),
     "ambiguous": _Kind("warning", "name the address of the root: one of the candidates, which a walk from each of them tells"),
+    "cycle": _Kind("critical", DAMAGE),
     "none": _Kind("warning", "see which trees there are, with neither address nor tree; another process, or another segment, may have it"),
 }
 

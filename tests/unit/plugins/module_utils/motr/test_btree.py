@@ -162,6 +162,12 @@ DAMAGED = [
     ("order", leaf(FF, 3, [(b"\0" * 7 + b"\2", b""), (b"\1" + b"\0" * 7, b""), (b"\0" * 8, b"")], 256)),
     ("record_checksum", leaf(FKVV, 5, [(generic(b"b"), b"value")], 256, 4)[:-1] + b"x"),
     ("record_checksum", leaf(FF, 5, [(generic(b"b"), b"value" + checksum(b"other"))], 256, 1)),
+    ("record_checksum", leaf(FF, 5, [(generic(b"b"), b"")], 256, 1)),
+    ("record_checksum", leaf(VKVV, 5, [(generic(b"b"), bytes(7))], 256, 1)),
+    ("record_checksum", leaf(FF, 5, [(generic(b"b"), b"")], 256, 2)),
+    ("record_checksum", leaf(FF, 5, [(generic(b"b"), framed(6, b"value")[:-9])], 256, 2)),
+    ("bounds", sealed(head(VKVV, 5, 0, 1, struct.pack("<III", 9, 256, 64), 4), generic(b"b") + struct.pack("<IIII", 0, 0, 9, 7) + bytes(127))),
+    ("tree_type", sealed(head(FF, 1, 0, 0, FIXED), bytes(152))),
     ("record_checksum", leaf(FF, 5, [(generic(b"b"), framed(6, b"value")[:-1] + b"x")], 256, 2)),
 ]
 
@@ -187,6 +193,8 @@ def test_checksums_of_records_that_are_right() -> None:
 def test_what_cannot_be_decoded_is_told() -> None:
     unknown, short = types.decode(types.CONFDB, b"\1", b"\2"), types.decode(types.NAMESPACE, b"\1", b"\2")
     assert (unknown["decoded"], unknown["key"], unknown["value"]) == (False, "01", "02")
+    assert "not known, so key and value are raw" in str(unknown["reason"])
+    assert "(DTM0 log) is not known" in str(types.decode(types.DTM0_LOG, b"\1", b"\2")["reason"])
     assert "not known" in str(unknown["reason"]) and "16 bytes" in str(short["reason"])
 
 
@@ -252,6 +260,67 @@ def test_circles_wrong_levels_and_other_trees_are_told_and_not_followed() -> Non
     other = leaf(VKVV, 5, [(three, b"")], fid=(0x6200000000000001, 8))
     assert faults_of({a: internal(VKVV, 5, 1, [two], [b, c]), b: leaf_one, c: other}, a) == {c: ["tree"]}
     assert faults_of({a: internal(VKVV, 5, 1, [two, three], [b, c, d]), b: leaf_one, d: bytes(4096)}, a) == {c: ["unreadable"], d: ["magic"]}
+
+
+def test_a_child_that_is_led_to_twice_is_visited_where_it_belongs() -> None:
+    """Pointers to a sibling, to itself, to a parent, and to a node that is another's: each is told once, and none costs the tree a leaf."""
+    a, b, c, d, e = (0x400000000000 + 4096 * index for index in range(5))
+    keys = [generic(b"%d" % index) for index in range(6)]
+    leaves = {d: leaf(VKVV, 5, [(keys[0], b"")]), e: leaf(VKVV, 5, [(keys[4], b"")])}
+    right = internal(VKVV, 5, 1, [], [e])
+    for stray in (a, b, c):
+        nodes = {a: internal(VKVV, 5, 2, [keys[3]], [b, c]), b: internal(VKVV, 5, 1, [keys[1]], [d, stray]), c: right, **leaves}
+        memory = Memory(MotrError, nodes)
+        visits = list(walk(memory.read, a))
+        assert [(visit.address, visit.parent, [fault.code for fault in visit.faults]) for visit in visits if visit.faults] == [(stray, b, ["cycle"])]
+        assert sorted(visit.address for visit in visits if visit.node) == [a, b, c, d, e]
+        assert [found.key for found in records(memory.read, a) if not found.fault] == [keys[0], keys[4]]
+    assert faults_of({a: internal(VKVV, 5, 1, [keys[1]], [d, a]), **leaves}, a) == {a: ["cycle"]}
+
+
+@pytest.mark.parametrize("kind", [FF, FKVV, VKVV])
+def test_keys_that_the_parent_does_not_leave_to_a_child_are_told(kind: int) -> None:
+    a, b, c, d = (0x400000000000 + 4096 * index for index in range(4))
+
+    def made(*numbers: int) -> bytes:
+        return leaf(kind, 5, [(generic(b"%d" % number), b"") for number in numbers])
+
+    root = internal(kind, 5, 1, [generic(b"3"), generic(b"6")], [b, c, d])
+    assert faults_of({a: root, b: made(1, 2), c: made(3, 5), d: made(6, 9)}, a) == {}, "a separator is the smallest key of what follows"
+    assert faults_of({a: root, b: made(1, 3), c: made(2, 5), d: made(5)}, a) == {b: ["range"], c: ["range"], d: ["range"]}
+    assert faults_of({a: root, b: made(), c: made(1, 9), d: made(6)}, a) == {c: ["range", "range"]}
+    # What bounds a node bounds all below it.
+    top = internal(kind, 5, 2, [generic(b"3")], [b, c])
+    below = {b: internal(kind, 5, 1, [], [d]), c: internal(kind, 5, 1, [generic(b"2")], [0x400000010000, 0x400000011000]), d: made(3)}
+    assert faults_of({a: top, **below}, a) == {d: ["range"], c: ["range"]}
+
+
+def test_a_real_child_is_within_its_parent() -> None:
+    nodes = {int(str(told["addr"]), 16): real(str(told["addr"])) for told in REAL}
+    found = faults_of(nodes, 0x400000106000)
+    assert list(found.values()) == [["unreadable"]] * 3 and 0x400000112050 not in found, "the fixture has one of four leaves"
+
+
+@given(st.integers(1, 60), st.lists(st.tuples(st.integers(0, 200), st.integers(0, 200)), max_size=4))
+@settings(max_examples=80)
+def test_whatever_pointers_lead_to_a_walk_ends_and_reads_nothing_twice(count: int, turned: list[tuple[int, int]]) -> None:
+    keys = [generic(b"%04d" % index) for index in range(count)]
+    root, nodes = tree(VKVV, types.CATALOGUE, keys, b"value", 3)
+    inner = [address for address, raw in nodes.items() if raw[66]]
+    for which, to in turned if inner else []:
+        address = inner[which % len(inner)]
+        raw = bytearray(nodes[address])
+        child = which % int.from_bytes(raw[64:66], "little")
+        at = len(raw) - 12 * (child + 1) + 4
+        raw[at : at + 8] = number(sorted(nodes)[to % len(nodes)])
+        nodes[address] = bytes(raw)
+    memory = Memory(MotrError, nodes)
+    read = [visit.address for visit in walk(memory.read, root, USUAL._replace(attempts=1)) if visit.node]
+    assert len(read) == len(set(read)) <= len(nodes)
+    told = list(records(memory.read, root, USUAL._replace(attempts=1)))
+    found = [record.key for record in told if not record.fault]
+    assert sorted(set(found)) == found, "no record is told twice, and none out of order"
+    assert found == keys or any(record.fault for record in told)
 
 
 def test_a_walk_has_limits() -> None:

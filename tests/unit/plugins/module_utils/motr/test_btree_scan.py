@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.fieldops.runbooks.plugins.module_utils.motr.btree_scan import Scan, in_map, root_of, scan, tops
 from ansible_collections.fieldops.runbooks.plugins.module_utils.motr.btree_types import CATALOGUE, EMAP, NAMESPACE
 from ansible_collections.fieldops.runbooks.plugins.module_utils.motr.btree_walk import Limits
+from ansible_collections.fieldops.runbooks.plugins.module_utils.motr.damage import whole
 from ansible_collections.fieldops.runbooks.plugins.module_utils.motr.errors import MotrError
 from ansible_collections.fieldops.runbooks.plugins.module_utils.motr.ids import Fid
 
@@ -125,3 +126,19 @@ def test_a_search_that_did_not_end_proves_no_root() -> None:
     memory, found = look({}, tree=MAP[1])
     root = root_of(memory.read, found, MAP)
     assert root.fault and root.fault.code == "none" and "<6200000000000004:3>" in root.fault.text
+
+
+def test_nodes_that_lead_in_a_circle_have_no_root() -> None:
+    nodes = extent_map()
+    top = internal(FKVV, EMAP, 2, [], [ROOT], 4096, (MAP[1][0], MAP[1][1]))
+    nodes[OLD] = top
+    nodes[ROOT] = internal(FKVV, EMAP, 1, [nodes[LEFT][104:160]], [OLD, RIGHT], 4096, (MAP[1][0], MAP[1][1]))
+    del nodes[LEFT]
+    memory, found = look(nodes, tree=MAP[1])
+    assert tops(found.nodes) == {}
+    root = root_of(memory.read, found, MAP)
+    assert (root.address, root.candidates) == (None, (OLD,))
+    assert root.fault and root.fault.code == "cycle" and "each of the 3 nodes" in root.fault.text
+    assert whole(root.fault, "tree", "memory", {}).severity == "critical"
+    memory, found = look({**nodes, OLD - 8192: framed(7, b"")}, tree=MAP[1])
+    assert root_of(memory.read, found, MAP).address == OLD
