@@ -33,17 +33,46 @@ options:
   cob:
     description:
       - Fid of the cob, in any spelling, such as V(<4300000001234567:89abcdef>) or V(^C|0x1234567:0x89abcdef).
+      - One of O(cob) and O(units) is required.
     type: str
-    required: true
   dest:
     description:
       - File on the node that the bytes are written to. Only its owner can read it. A file that is there is replaced.
+      - Required with O(cob).
     type: path
-    required: true
   path:
     description:
       - The device. By default that of the configuration, O(conf).
     type: path
+  units:
+    description:
+      - Several cobs, 256 at most, of the same process or segment in place of one, such as the units of a parity group that one process keeps. The process or
+        segment is opened once, the configuration is read once, and the roots of all extent maps are found by one search.
+      - One that cannot be read is a finding, C(motr.cob.unread), and the others are read all the same.
+    type: list
+    elements: dict
+    suboptions:
+      cob:
+        description: Fid of the cob, in any spelling.
+        type: str
+        required: true
+      dest:
+        description: File on the node that the bytes are written to, a file of its own for each.
+        type: path
+        required: true
+      offset:
+        description: First byte of the cob that is wanted.
+        type: int
+        default: 0
+      length:
+        description: How many bytes are wanted. By default O(length).
+        type: int
+      path:
+        description: The device. By default that of the configuration, O(conf).
+        type: path
+      root:
+        description: Address of the root of the device's extent map.
+        type: str
   pid:
     description:
       - Process whose memory is to be read, by its pid. It is not stopped, and nothing is written.
@@ -81,9 +110,8 @@ options:
     type: int
     default: 0
   length:
-    description: How many bytes from O(offset) on are wanted, 268435456 at most.
+    description: How many bytes from O(offset) on are wanted of a cob, 268435456 at most. Required with O(cob), and with O(units) that have none of their own.
     type: int
-    required: true
   block_size:
     description: Bytes of a block of the extent map. Motr makes them of 4096.
     type: int
@@ -119,17 +147,31 @@ EXAMPLES = r"""
     conf: /var/lib/hare/confd.xc
     dest: /root/unit-0
   become: true
+
+- name: Read all that one process keeps of the first group
+  fieldops.runbooks.motr_cob_read:
+    units:
+      - cob: <4300000001234567:89abcdef>
+        dest: /root/group/unit-0
+        offset: 0
+      - cob: <4300000201234567:89abcdef>
+        dest: /root/group/unit-2
+        offset: 1048576
+    length: 1048576
+    process: <7200000000000001:0>
+    conf: /var/lib/hare/confd.xc
+  become: true
 """
 
 RETURN = r"""
 file:
   description: The file. Null where none could be made, which a finding explains. In check mode what it would be.
-  returned: success
+  returned: with O(cob)
   type: dict
   sample: {"path": "/root/unit-0", "bytes": 1048576, "sha256": "30e14955ebf1352266dc2ff8067e68104607e750abb9d3b36582b8af909fcb58"}
 cob:
   description: The cob, the object that it is a part of (C(gob)), the object that keeps it on the device (C(storage_object)), and the extent map (C(tree)).
-  returned: success
+  returned: with O(cob)
   type: dict
   sample:
     fid: <4300000001234567:89abcdef>
@@ -138,7 +180,7 @@ cob:
     tree: <6200000000000004:0>
 device:
   description: The device. Without O(conf), or where that does not have the device, all but C(index) is null.
-  returned: success
+  returned: with O(cob)
   type: dict
   sample:
     index: 0
@@ -149,24 +191,41 @@ device:
     block_size: 4096
 root:
   description: Root of the device's extent map; null where it is not known.
-  returned: success
+  returned: with O(cob)
   type: str
   sample: "0x40000011e000"
 known:
   description: Whether the map has the cob. Null where there is no map.
-  returned: success
+  returned: with O(cob)
   type: bool
   sample: true
 complete:
   description: Whether the map has the cob and all of what was asked for could be read.
-  returned: success
+  returned: with O(cob)
   type: bool
   sample: true
 allocated:
   description: Bytes of what was asked for that are on the device. Null where there is no map.
-  returned: success
+  returned: with O(cob)
   type: int
   sample: 229376
+units:
+  description: What became of each of O(units), in their order, or of the only cob, with the same keys as a single one has.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - file: {"path": "/root/unit-0", "bytes": 1048576, "sha256": "30e14955ebf1352266dc2ff8067e68104607e750abb9d3b36582b8af909fcb58"}
+      cob:
+        fid: <4300000001234567:89abcdef>
+        gob: <4700000001234567:89abcdef>
+        storage_object: <200000001234567:89abcdef>
+        tree: <6200000000000004:0>
+      device: {"index": 0, "path": "/dev/disk/by-id/ata-d1", "sdev": null, "drive": null, "size": 596000000000, "block_size": 4096}
+      root: "0x40000011e000"
+      known: true
+      complete: true
+      allocated: 229376
 findings:
   description: What is so.
   returned: success
@@ -218,7 +277,7 @@ elapsed:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.motr.cob_read import CobRead
+from ..module_utils.motr.cob_read import CobRead, CobsRead
 from ..module_utils.motr.errors import MotrError
 from ..module_utils.motr.source import SOURCE
 from ..module_utils.procedure.argspec import ArgumentSpec
@@ -226,24 +285,39 @@ from ..module_utils.procedure.info import run_info
 
 OPTIONS = ArgumentSpec(
     {
-        "cob": {"type": "str", "required": True},
-        "dest": {"type": "path", "required": True},
+        "cob": {"type": "str"},
+        "dest": {"type": "path"},
+        "units": {
+            "type": "list",
+            "elements": "dict",
+            "options": {
+                "cob": {"type": "str", "required": True},
+                "dest": {"type": "path", "required": True},
+                "offset": {"type": "int", "default": 0},
+                "length": {"type": "int"},
+                "path": {"type": "path"},
+                "root": {"type": "str"},
+            },
+        },
         "path": {"type": "path"},
         "root": {"type": "str"},
         "conf": {"type": "path"},
         "conf_text": {"type": "str"},
         "offset": {"type": "int", "default": 0},
-        "length": {"type": "int", "required": True},
+        "length": {"type": "int"},
         "block_size": {"type": "int", "default": 4096},
         "max_scan": {"type": "int", "default": 8589934592},
     },
-    mutually_exclusive=[("conf", "conf_text")],
+    mutually_exclusive=[("conf", "conf_text"), ("cob", "units"), ("dest", "units"), ("path", "units"), ("root", "units")],
+    required_one_of=[("cob", "units")],
+    required_by={"cob": ["dest", "length"]},
 )
 
 
 def main() -> None:
     module = AnsibleModule(supports_check_mode=True, **SOURCE.merge(OPTIONS).to_kwargs())
-    run_info(module, lambda params: CobRead(dict(params, limit=0, check_mode=module.check_mode)), (MotrError,))
+    read = CobRead if module.params["units"] is None else CobsRead
+    run_info(module, lambda params: read(dict(params, limit=0, check_mode=module.check_mode)), (MotrError,))
 
 
 if __name__ == "__main__":

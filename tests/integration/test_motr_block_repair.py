@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.fieldops.runbooks.plugins.module_utils.motr import cob_info
 from ansible_collections.fieldops.runbooks.plugins.module_utils.motr.block_repair import BlockRepair
 from lab.motr.store.cluster import Cluster
 from support import run_ok, run_refused
@@ -252,3 +253,63 @@ def test_bytes_that_cannot_be_read(bench: Bench) -> None:
     assert "cannot be read" in run_refused("motr_cob_read", {**options, "path": "/nowhere"})["msg"]
     assert not dest.exists()
     assert [path.name for path in bench.folder.iterdir() if path.name.startswith("copy")] == []
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is opened and searched from here on."""
+    seen: list[str] = []
+
+    def count(name: str) -> None:
+        real = getattr(cob_info, name)
+        monkeypatch.setattr(cob_info, name, lambda *args: (seen.append(name), real(*args))[1])
+
+    for name in ("open_source", "read_conf", "scan"):
+        count(name)
+    return seen
+
+
+@pytest.mark.step("M9")
+def test_several_units_in_one_call(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The source is opened once, the configuration read once, and one search finds the maps of all devices. A device that fails costs its own unit only."""
+    rows = [each for group in range(3) for each in bench.layout(group)]
+    process = rows[0]["process"]
+    rows = [each for each in rows if each["process"] == process]
+    assert len({each["device"] for each in rows}) > 1 < len(rows)
+    units: list[dict[str, Any]] = [
+        {"cob": each["cob"], "offset": each["cob_offset"], "dest": str(bench.folder / f"of-{each['group']}-{each['unit']}")} for each in rows
+    ]
+    units[0]["length"] = 100
+    options = {"units": units, "length": UNIT, "conf": str(bench.cluster.conf), "segment": str(bench.cluster.segment_of(process))}
+    seen = counted(monkeypatch)
+    predicted = run_ok("motr_cob_read", options, check=True)
+    assert sorted(seen) == ["open_source", "read_conf", "scan"]
+    assert predicted["changed"] and not any(Path(unit["dest"]).exists() for unit in units)
+    done = run_ok("motr_cob_read", options)
+    assert [each["file"] for each in done["units"]] == [each["file"] for each in predicted["units"]]
+    assert done["changed"] and "file" not in done and all(each["complete"] for each in done["units"])
+    for each, unit in zip(rows, units, strict=True):
+        assert Path(unit["dest"]).read_bytes() == bench.cluster.unit(OID, each["group"], each["unit"])[: unit.get("length", UNIT)]
+    assert not run_ok("motr_cob_read", options)["changed"]
+    single = run_ok("motr_cob_read", {name: each for name, each in {**options, **units[1]}.items() if name != "units"})
+    assert single["units"] == [done["units"][1]] and single["file"] == done["units"][1]["file"]
+
+    units[1]["path"] = "/nowhere"
+    units[2]["cob"] = units[2]["cob"].replace("89abcdef", "89abcdee")
+    some = run_ok("motr_cob_read", options)
+    assert [each["file"] is None for each in some["units"]] == [index in {1, 2} for index in range(len(units))]
+    assert [each["code"] for each in some["findings"] if each["severity"] != "ok"] == ["motr.cob.unread", "motr.cob.absent"]
+    assert "/nowhere cannot be read" in some["findings"][1]["summary"]
+
+    del units[2:], units[1]["path"]
+    for others, words in (
+        ({"units": []}, "the number of units must be 1 to 256, not 0"),
+        ({"units": [units[0], {**units[1], "dest": units[0]["dest"]}]}, "needs a dest of its own"),
+        ({"units": [units[0], {**units[1], "path": units[0]["dest"]}]}, "is what path names, and would be lost"),
+        ({"offset": 4096}, "each of the units has its own"),
+        ({"length": None}, "unit 1 has no length"),
+        ({"cob": units[0]["cob"], "dest": units[0]["dest"]}, "mutually exclusive"),
+        ({"units": None}, "one of the following is required: cob, units"),
+        ({"units": None, "cob": units[0]["cob"]}, "missing parameter(s) required by 'cob': dest"),
+    ):
+        wanted = {name: value for name, value in {**options, **others}.items() if value is not None}
+        assert words in run_refused("motr_cob_read", wanted)["msg"]

@@ -119,7 +119,7 @@ class BtreeInfo(Check[Look]):
         if self.params["address"] is not None:
             address = parse_address(self.params["address"], self.source.ranges)
             return self._walk(address) if self.params["walk"] else self._one(address)
-        found = scan(self.source.read, self.source.ranges, self.tree, self.params["max_scan"])
+        found = scan(self.source.read, self.source.ranges, () if self.tree is None else (self.tree,), self.params["max_scan"])
         return Look(found=found, walked=False) if self.tree is None else self._tree(self.tree, found)
 
     def _one(self, address: int) -> Look:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass, field, replace
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from . import formats
 from .btree import CHECKED, HEAD, Fault, Node, parse_node
@@ -46,11 +46,17 @@ class Scan(NamedTuple):
     scanned: int
     faults: Tuple[Fault, ...]
 
+    def of(self, tree: Fid) -> Scan:
+        """What of it is of one tree."""
+        nodes, damaged = (tuple(node for node in some if node.fid == tree) for some in (self.nodes, self.damaged))
+        return self._replace(nodes=nodes, damaged=damaged)
+
 
 @dataclass
 class _Scan:
     read: Read
-    tree: Optional[Fid]
+    trees: FrozenSet[bytes]
+    """As heads have their fids; none for all trees."""
     nodes: List[Node] = field(default_factory=list)
     damaged: List[Node] = field(default_factory=list)
     faults: List[Fault] = field(default_factory=list)
@@ -68,7 +74,7 @@ class _Scan:
         return length
 
     def met(self, address: int, head: bytes) -> None:
-        if len(head) < HEAD or (self.tree is not None and head[40:56] != struct.pack("<QQ", *self.tree)):
+        if len(head) < HEAD or (self.trees and head[40:56] not in self.trees):
             return
         node = parse_node(head, address)
         node = replace(node, keys=(), values=(), children=(), faults=tuple(fault for fault in node.faults if fault.code in _OF_HEADS))
@@ -83,9 +89,9 @@ class _Scan:
 _OF_HEADS = frozenset(("magic", "format", "checksum", "node_type", "tree_type", "size", "crc_type"))
 
 
-def scan(read: Read, ranges: Sequence[Tuple[int, int]], tree: Optional[Fid] = None, most: int = MOST, limits: Limits = USUAL) -> Scan:
-    """Nodes that begin in these ranges of addresses, of one tree or of all, until ``most`` bytes or the limit of nodes are reached."""
-    state, scanned = _Scan(read, tree), 0
+def scan(read: Read, ranges: Sequence[Tuple[int, int]], trees: Iterable[Fid] = (), most: int = MOST, limits: Limits = USUAL) -> Scan:
+    """Nodes that begin in these ranges of addresses, of these trees or of all, until ``most`` bytes or the limit of nodes are reached."""
+    state, scanned = _Scan(read, frozenset(struct.pack("<QQ", *tree) for tree in trees)), 0
     size = sum(end - start for start, end in ranges)
     stop = ""
     for at, end in [(at, last) for first, last in ranges for at in range(first, last, _PIECE)]:

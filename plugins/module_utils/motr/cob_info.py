@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from ..procedure.check import Check
 from ..procedure.envelope import Finding
@@ -17,6 +17,7 @@ from .btree_walk import Limits
 from .cob_state import Look, cob_of
 from .emap import Extent, Extents, extents_of
 from .errors import MotrError
+from .ids import Fid
 from .source import Source, hexadecimal, open_source, parse_address, process_fid, safe, still_there, told_source, within
 
 MOST_EXTENTS = 1000000
@@ -26,12 +27,38 @@ _LARGEST_CONF = 256 << 20
 _PROBLEMS = 20
 
 
+class Common:
+    """What all cobs of a run have in common: a source that is opened once, a configuration that is read once, one search for the roots of all their trees."""
+
+    def __init__(self, params: Mapping[str, Any], trees: Iterable[Fid]) -> None:
+        self.params, self.trees = params, tuple(trees)
+        self.source: Optional[Source] = open_source(params)
+        self._cluster: Tuple[Optional[conf.Conf], ...] = ()
+        self._found: Optional[Scan] = None
+
+    def close(self) -> None:
+        if self.source is not None:
+            self.source.close()
+
+    def cluster(self) -> Optional[conf.Conf]:
+        """The configuration, if one was given."""
+        if not self._cluster:
+            self._cluster = (read_conf(self.params),)
+        return self._cluster[0]
+
+    def scan(self, source: Source, tree: Fid) -> Scan:
+        """The nodes of one of the trees."""
+        if self._found is None:
+            self._found = scan(source.read, source.ranges, self.trees, self.params["max_scan"])
+        return self._found.of(tree)
+
+
 class CobInfo(Check[Look]):
     """Reads only."""
 
     name = "motr_cob_info"
 
-    def __init__(self, params: Mapping[str, Any]) -> None:
+    def __init__(self, params: Mapping[str, Any], common: Optional[Common] = None) -> None:
         self.params = params
         self.cob = cob_of(params["cob"])
         self.bshift = _shift(params["block_size"])
@@ -40,21 +67,21 @@ class CobInfo(Check[Look]):
         within("max_scan", params["max_scan"], 1, MOST << 17)
         if params["length"] is not None:
             within("length", params["length"], 1, _MOST_BYTES)
-        self.source: Optional[Source] = open_source(params)
+        self.common = common or Common(params, (self.cob.tree,))
+        self.source = self.common.source
         if self.source is None and params["root"] is not None:
             raise MotrError("root is an address in a process or segment: one of pid, process and segment is wanted")
 
     def close(self) -> None:
-        if self.source is not None:
-            self.source.close()
+        self.common.close()
 
     def observe(self) -> Look:
-        cluster = read_conf(self.params)
+        cluster = self.common.cluster()
         served = tuple(cob_place.places(cluster, self.cob.device)) if cluster else ()
         if self.source is None:
             return Look(self.cob, served, cluster)
         root, scanned = self._root(self.source)
-        extents = None if root.address is None else self._extents(self.source, root.address)
+        extents = None if root.address is None else self.extents_at(self.source, root.address)
         still_there(self.source)
         return Look(self.cob, served, cluster, process_fid(self.source), root, scanned, extents)
 
@@ -90,10 +117,10 @@ class CobInfo(Check[Look]):
         if self.params["root"] is not None:
             address = parse_address(self.params["root"], source.ranges, "root")
             return Root(address, (address,)), None
-        found = scan(source.read, source.ranges, self.cob.tree, self.params["max_scan"])
+        found = self.common.scan(source, self.cob.tree)
         return root_of(source.read, found, (EMAP, self.cob.tree)), found
 
-    def _extents(self, source: Source, root: int) -> Extents:
+    def extents_at(self, source: Source, root: int) -> Extents:
         """A map that is just being changed may look damaged: it is read again."""
         for _attempt in range(_ATTEMPTS):
             found = extents_of(source.read, root, self.cob.stob, self.params["offset"], self.params["length"], self.bshift, Limits())

@@ -54,7 +54,7 @@ def test_nodes_are_found_wherever_they_begin() -> None:
 
 
 def test_nodes_of_one_tree_only() -> None:
-    _memory, found = look({**extent_map(), BASE + 0x80000: leaf(FF, CATALOGUE, [])}, tree=MAP[1])
+    _memory, found = look({**extent_map(), BASE + 0x80000: leaf(FF, CATALOGUE, [])}, trees=[MAP[1]])
     assert {node.address for node in found.nodes} == {ROOT, LEFT, RIGHT}
 
 
@@ -89,21 +89,21 @@ def flipped(raw: bytes) -> bytes:
 
 
 def test_the_only_one_that_is_nobodys_child_is_the_root() -> None:
-    memory, found = look(extent_map(), tree=MAP[1])
+    memory, found = look(extent_map(), trees=[MAP[1]])
     assert root_of(memory.read, found, MAP) == (ROOT, (ROOT,), None)
 
 
 @pytest.mark.parametrize("distance", [1024, 8192])
 def test_the_root_is_in_the_structure_of_its_map(distance: int) -> None:
     nodes = {**extent_map(), OLD: extent_map()[LEFT]}
-    memory, found = look(nodes, tree=MAP[1])
+    memory, found = look(nodes, trees=[MAP[1]])
     root = root_of(memory.read, found, MAP)
     assert (root.address, root.candidates) == (None, (ROOT, OLD))
     assert root.fault and root.fault.code == "ambiguous" and "old ones" in root.fault.text
-    memory, found = look({**nodes, ROOT - distance: framed(7, b"")}, tree=MAP[1])
+    memory, found = look({**nodes, ROOT - distance: framed(7, b"")}, trees=[MAP[1]])
     assert in_map(memory.read, ROOT) and not in_map(memory.read, OLD)
     assert root_of(memory.read, found, MAP) == (ROOT, (ROOT, OLD), None)
-    memory, found = look({**nodes, ROOT - distance: framed(7, b""), OLD - distance: framed(7, b"")}, tree=MAP[1])
+    memory, found = look({**nodes, ROOT - distance: framed(7, b""), OLD - distance: framed(7, b"")}, trees=[MAP[1]])
     assert root_of(memory.read, found, MAP).address is None
 
 
@@ -111,19 +111,19 @@ def test_a_leaf_is_not_taken_for_the_root_where_the_root_is_damaged() -> None:
     nodes = extent_map()
     nodes[ROOT] = flipped(nodes[ROOT])
     del nodes[LEFT]
-    memory, found = look(nodes, tree=MAP[1])
+    memory, found = look(nodes, trees=[MAP[1]])
     root = root_of(memory.read, found, MAP)
     assert (root.address, root.candidates) == (None, (ROOT, RIGHT))
     assert root.fault and "one of them is damaged" in root.fault.text
-    memory, found = look({**nodes, ROOT - 4096: framed(7, b"")}, tree=MAP[1])
+    memory, found = look({**nodes, ROOT - 4096: framed(7, b"")}, trees=[MAP[1]])
     assert root_of(memory.read, found, MAP).address == ROOT
 
 
 def test_a_search_that_did_not_end_proves_no_root() -> None:
-    memory, found = look(extent_map(), tree=MAP[1], most=0x18000)
+    memory, found = look(extent_map(), trees=[MAP[1]], most=0x18000)
     root = root_of(memory.read, found, MAP)
     assert (root.address, root.candidates) == (None, (ROOT,))
-    memory, found = look({}, tree=MAP[1])
+    memory, found = look({}, trees=[MAP[1]])
     root = root_of(memory.read, found, MAP)
     assert root.fault and root.fault.code == "none" and "<6200000000000004:3>" in root.fault.text
 
@@ -134,11 +134,11 @@ def test_nodes_that_lead_in_a_circle_have_no_root() -> None:
     nodes[OLD] = top
     nodes[ROOT] = internal(FKVV, EMAP, 1, [nodes[LEFT][104:160]], [OLD, RIGHT], 4096, (MAP[1][0], MAP[1][1]))
     del nodes[LEFT]
-    memory, found = look(nodes, tree=MAP[1])
+    memory, found = look(nodes, trees=[MAP[1]])
     assert tops(found.nodes) == {}
     root = root_of(memory.read, found, MAP)
     assert (root.address, root.candidates) == (None, (OLD,))
     assert root.fault and root.fault.code == "cycle" and "each of the 3 nodes" in root.fault.text
     assert whole(root.fault, "tree", "memory", {}).severity == "critical"
-    memory, found = look({**nodes, OLD - 8192: framed(7, b"")}, tree=MAP[1])
+    memory, found = look({**nodes, OLD - 8192: framed(7, b"")}, trees=[MAP[1]])
     assert root_of(memory.read, found, MAP).address == OLD
