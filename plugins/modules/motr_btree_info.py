@@ -17,7 +17,7 @@ description:
   - Every type of node is read, the checksum of every head is verified, and records are decoded as their tree has them. Where records have checksums of
     their own, these are verified as well.
   - A node that is damaged is a finding, with what could be read of it, and its children are not followed. Neither is a child that was met before,
-    that has the wrong level, or that is of another tree.
+    that has the wrong level, that is of another tree, or that has keys which its parent does not leave it.
   - A process goes on while it is looked at. A node that looks damaged is read again, as it may just be changing.
   - Nothing is changed, neither in memory nor in the file.
 author: fieldops.runbooks contributors (@fieldops)
@@ -212,7 +212,8 @@ nodes:
       sample: []
     records:
       description:
-        - Records of a leaf, decoded by the type of the tree. Where C(decoded) is false, C(reason) says why, and C(key) and C(value) are hexadecimal.
+        - Records of a leaf, decoded by the type of the tree. Those of the configuration database and of the log of DTM0 are raw.
+        - Where C(decoded) is false, C(reason) says why, and C(key) and C(value) are hexadecimal.
         - With O(raw), C(raw_key) and C(raw_value) are their bytes in hexadecimal.
       type: list
       elements: dict

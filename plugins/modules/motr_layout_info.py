@@ -14,6 +14,9 @@ description:
     there, for a range of bytes or for the whole object.
   - Computes what Motr's own client computes (C(m0_fd_fwd_map)). No process of Motr is asked, so it runs anywhere, also while the cluster is down.
   - A group has N data units, K parity units and S spare units, in this order. Units are returned by whole groups, since parity belongs to a group.
+  - What has no map of its own is refused by name. That is the fid of an object with bits in the place of a device, which only a cob has; a composite object,
+    whose bytes are in the objects that are its layers; and a pool version that Motr itself makes no map of, as its tolerances, its tree or its widths
+    do not fit each other.
   - Where N is 1, parity units are copies of the data unit, which RV(replicated) and a finding tell.
   - The configuration does not know where a repair has put what was on a device that failed. Give O(states), and the units that may have moved are
     marked; their places are told all the same.
@@ -42,7 +45,7 @@ options:
   layout_id:
     description:
       - The object's layout id, 1 to 14, which tells the size of its units, from 4 KiB for V(1) doubling to 32 MiB for V(14). It is in the metadata of
-        objects of S3 and RGW.
+        objects of S3 and RGW. Its highest 16 bits tell whether the object is a plain one, and only those are mapped.
       - One of O(layout_id) and O(unit_size) is required.
     type: int
   unit_size:
@@ -52,7 +55,8 @@ options:
     description:
       - Fid of the pool version that the object was written in, in any spelling. It is in the metadata of objects of S3 and RGW (C(PVID)).
       - By default the only one that the configuration has for data. Where it has several the module fails and lists them.
-      - A formulaic pool version is refused, since the configuration does not list its devices.
+        Where Motr may have written the object in one that was made of it while devices had failed, the finding C(motr.layout.assumed) says so.
+      - A formulaic pool version, and a virtual one that was made by it, are refused, since the configuration does not list their devices.
     type: str
   size:
     description:

@@ -14,6 +14,7 @@ description:
   - Knows the records of s3server, old and new ones, and those of RGW. With s3server the account of a bucket is looked up where it is not given.
   - Parts and fragments of an object come from the extended index of its bucket (s3server) or from the index of its parts (RGW).
   - Takes a fid in any spelling as well, that of an object, or of one of its component objects.
+  - An object that is not a plain one, such as a composite object, is told by the finding C(motr.object.not_plain), and has no size of a unit.
   - What is not there is a finding and no failure, and so is a record that cannot be read. The finding says which record of which index it is.
 author: fieldops.runbooks contributors (@fieldops)
 extends_documentation_fragment:

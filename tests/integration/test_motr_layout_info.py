@@ -21,7 +21,7 @@ CONF, LIVE, SCAN, MAPS = (FIXTURES / name for name in ("conf.xc", "confstr.txt",
 UNIT, BLOCK = 16384, 4096
 GOB = "<4700000001234567:89abcdef>"
 # What was written in the cluster: 64 units of data.
-OBJECT: dict[str, Any] = {"object": "1234567:89abcdef", "conf": str(CONF), "layout_id": 3, "size": 64 * UNIT}
+OBJECT: dict[str, Any] = {"object": "1234567:89abcdef", "conf": str(CONF), "layout_id": 3, "size": 64 * UNIT, "pool_version": "^v|1:10"}
 
 
 def look(**options: Any) -> dict[str, Any]:
@@ -212,7 +212,7 @@ def test_ids_that_cannot_be_an_objects() -> None:
 
 def test_which_pool_version(tmp_path: Path) -> None:
     several = changed(tmp_path, "^o|2:9, ^v|1:20, 1,", "^o|7:7, ^v|1:20, 1,")
-    said = refused(conf=several)
+    said = refused(conf=several, pool_version=None)
     assert "2 pool versions for data" in said
     assert "<7600000000000001:a> (N=2 K=1 S=1 P=6), <7600000000000002:a> (N=2 K=0 S=0 P=2)" in said
     other = look(conf=several, pool_version="7600000000000002:a")
@@ -220,6 +220,16 @@ def test_which_pool_version(tmp_path: Path) -> None:
     assert {unit["kind"] for unit in other["units"]} == {"data"}
     assert "made of <7600000000000001:a> anew" in refused(pool_version="^v|0x40000000000001:11")
     assert "has no pool version <7600000000000009:9>" in refused(pool_version="^v|9:9")
+    assert "is the fid of a dix, not of a pool version" in refused(pool_version="^x|1:2")
+    taken = look(pool_version=None)
+    assert (codes(taken), taken["units"]) == (["layout.assumed", "layout.ok"], look()["units"])
+    assert taken["findings"][0]["detail"]["formulaic"] == ["<7640000000000001:b>", "<7640000000000001:c>"]
+
+
+def test_a_pool_version_that_was_made_for_failed_devices() -> None:
+    said = refused(pool_version="<7680000000000001:3>")
+    assert "is a virtual one, made by <7640000000000001:c> (id 1), of <7600000000000001:a>, for failed devices whose combination is number 3" in said
+    assert "the formulaic one of the id 9, not there" in refused(pool_version="^v|0x80000000000009:0")
 
 
 @pytest.mark.parametrize(
@@ -231,7 +241,7 @@ def test_which_pool_version(tmp_path: Path) -> None:
         ({"conf": str(SCAN)}, "is no configuration of Motr"),
         ({"conf": None}, "one of the following is required: conf, conf_text"),
         ({"conf_text": "[0]"}, "mutually exclusive: conf|conf_text"),
-        ({"conf": None, "conf_text": "[0]"}, "there is none"),
+        ({"conf": None, "conf_text": "[0]", "pool_version": None}, "there is none"),
         ({"object": "^G|0x200000001:1"}, "in the bits of the device, which only a cob has. The object is <4700000000000001:1>"),
         ({"layout_id": 1 << 48 | 9}, "the object is composite (layout id 0x1000000000009)"),
         ({"layout_id": 15}, "which are 1 (4 KiB) to 14 (32 MiB)"),

@@ -44,7 +44,7 @@ def test_where_an_object_is(target: Target) -> None:
     result = run_ok(
         "motr_layout_info", {"object": known["fid"], **{name: known[name] for name in ("conf", "layout_id", "size", "pool_version") if name in known}}
     )
-    assert codes(result) == ["motr.layout.ok"]
+    assert set(codes(result)) - {"motr.layout.assumed"} == {"motr.layout.ok"}
     shape = result["pool_version"]
     units = [unit for unit in result["units"] if unit["group"] == 0]
     assert len(units) >= shape["n"] + shape["k"]

@@ -281,6 +281,10 @@ def devices(conf: Conf, pver: Fid) -> List[Device]:
         service = services.get(sdev.fid)
         process = processes.get(service.fid) if service else None
         made.append(_device(target, drive, sdev, service, process, nodes.get(process.fid) if process else None))
+    indices = [each.dev_idx for each in made]
+    twice = sorted({index for index in indices if indices.count(index) > 1}) if len(set(indices)) < len(indices) else []
+    if twice:
+        raise MotrError("pool version %s has the device with the index %d twice, and so the same cob on two targets" % (pver, twice[0]))
     return made
 
 

@@ -11,7 +11,7 @@ from ..procedure.check import Check
 from ..procedure.envelope import Finding, Remedy
 from . import conf, layout, object_map
 from .errors import MotrError
-from .ids import ObjectId
+from .ids import Fid, ObjectId
 from .object_map import MOVED, ONLINE, Asked, ObjectMap
 
 RUNBOOK = ("motr-run-time-instruments.rst", "Clarification (CLARIFY)")
@@ -29,6 +29,8 @@ class LayoutState(NamedTuple):
     problems: Tuple[str, ...]
     oid: Optional[ObjectId]
     found: ObjectMap
+    others: Tuple[Fid, ...] = ()
+    """Formulaic pool versions by which the object may have another one than was taken for it, where nobody named it."""
 
 
 class LayoutInfo(Check[LayoutState]):
@@ -50,7 +52,8 @@ class LayoutInfo(Check[LayoutState]):
             raise MotrError("%s is no configuration of Motr, neither conf.xc nor a dump by confstr: %s" % (source, exc)) from exc
         pver = object_map.choose_pver(cluster, self.params["pool_version"])
         found = object_map.locate(cluster, pver, self.asked, self.params["states"])
-        return LayoutState(source, len(cluster.objects), cluster.problems, self.oid, found)
+        others = () if self.params["pool_version"] else tuple(object_map.virtual_ones(cluster, pver))
+        return LayoutState(source, len(cluster.objects), cluster.problems, self.oid, found, others)
 
     def diagnose(self, state: LayoutState) -> List[Finding]:
         return diagnose(state)
@@ -140,6 +143,12 @@ def _of_the_object(state: LayoutState) -> List[Finding]:
         k = found.pver.fields["k"]
         summary = "a group has one unit of data (N=1), so its %d parity unit%s of it" % (k, " is a copy" if k == 1 else "s are copies")
         findings.append(_finding("layout.copies", "info", gob, summary, {"copies": k}))
+    if state.others:
+        summary = "%s was taken for the object's pool version; if it was made while devices had failed, it has another one, and its units are elsewhere" % str(
+            found.pver.fid
+        )
+        remedy = "name the pool_version that the object's own records have: PVID, or the cob namespace"
+        findings.append(_finding("layout.assumed", "info", gob, summary, {"formulaic": [str(each) for each in state.others]}, remedy))
     if found.next_offset is not None:
         detail = {"units": len(found.units), "units_total": found.units_total, "next_offset": found.next_offset}
         summary = "%(units)d of %(units_total)d units are returned; the next begin at byte %(next_offset)d" % detail

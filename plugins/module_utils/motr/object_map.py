@@ -17,6 +17,8 @@ MOVED = ("repair", "repaired", "rebalance")
 STATES = ("unknown", ONLINE, "failed", "transient", *MOVED)
 """By their numbers, which a pool machine and ha/note.h have in common."""
 _SPELLINGS = {"offline": "transient", "repairing": "repair", "rebalancing": "rebalance", **{str(number): name for number, name in enumerate(STATES)}}
+# Two bits of the fid of a pool version, below its type (m0_conf_pver_fid): actual, formulaic, virtual.
+_PVER_KIND, _VIRTUAL = 54, 2
 # conf/schema.h: bits of a device's state.
 _BIT_ONLINE, _BIT_GOOD = 1, 2
 
@@ -86,9 +88,29 @@ def choose_pver(cluster: conf.Conf, wanted: Optional[str]) -> conf.Object:
             "pool version %s is made of %s anew for the devices that have failed, so the configuration does not tell its devices. "
             "Objects record the pool version that they were written in (PVID); name that." % (fid, found.fields["base"])
         )
+    if fid.type_name != "pver":
+        raise MotrError("%s is the fid of a %s, not of a pool version" % (fid, fid.type_name))
+    if found is None and fid.container >> _PVER_KIND & 3 == _VIRTUAL:
+        raise MotrError(_virtual(cluster, fid))
     if found is None or found.kind != "pver":
         raise MotrError("the configuration has no pool version %s, only %s." % (fid, _listed(real) or "none at all"))
     return found
+
+
+def _virtual(cluster: conf.Conf, fid: Fid) -> str:
+    """What the fid of a virtual pool version tells: the formulaic one that it was made by, and a number for the devices that had failed then."""
+    number = fid.container & 0xFFFFFFFF
+    formulas = [each for each in cluster.of_kind("formulaic pver") if each.fields["id"] == number]
+    made = "%s (id %d), of %s" % (formulas[0].fid, number, formulas[0].fields["base"]) if formulas else "the formulaic one of the id %d, not there" % number
+    return (
+        "pool version %s is a virtual one, made by %s, for failed devices whose combination is number %d: the configuration does not have its tree, "
+        "only processes that run have. Units are elsewhere than in any pool version that the configuration has." % (fid, made, fid.key)
+    )
+
+
+def virtual_ones(cluster: conf.Conf, pver: conf.Object) -> List[Fid]:
+    """The formulaic pool versions by which others are made of this one while devices have failed."""
+    return [each.fid for each in cluster.of_kind("formulaic pver") if each.fields["base"] == pver.fid]
 
 
 def _pvers_of(cluster: conf.Conf, pool: Fid) -> Tuple[Fid, ...]:

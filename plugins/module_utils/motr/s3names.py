@@ -82,8 +82,8 @@ def _load(value: bytes) -> Dict[str, Any]:
 def decode_layout(text: Any, name: str) -> IndexLayout:
     """A raw ``struct s3_motr_idx_layout``, with or without what a compiler puts at its end."""
     raw = _bytes(text, name)
-    if len(raw) not in (_LAYOUT.size, _LAYOUT.size + 4):
-        raise MotrError("%s has %d bytes and not 36 or 40" % (name, len(raw)))
+    if not _LAYOUT.size <= len(raw) <= _LAYOUT.size + 4:
+        raise MotrError("%s has %d bytes and not 36 to 40" % (name, len(raw)))
     high, low, container, key, kind = _LAYOUT.unpack_from(raw)
     return IndexLayout(ObjectId(high, low), Fid(container, key), kind)
 

@@ -85,6 +85,13 @@ def test_what_is_left_out_is_missed_where_it_is_needed() -> None:
         conf.devices(cluster, ids.parse("^v|1:10"))
 
 
+@pytest.mark.parametrize(("old", "new"), [("{0x64| ((^d|1:2), 1,", "{0x64| ((^d|1:2), 0,"), ("((^k|1:2), ^d|1:2", "((^k|1:2), ^d|1:1")])
+def test_two_targets_that_would_have_the_same_cob(old: str, new: str) -> None:
+    assert SOURCE.count(old) == 1
+    with pytest.raises(MotrError, match="has the device with the index 0 twice"):
+        conf.devices(conf.parse(SOURCE.replace(old, new)), ids.parse("^v|1:10"))
+
+
 def test_a_tree_that_is_none() -> None:
     cluster = conf.parse(SOURCE.replace("^c|1:8, [6: ^j|1:1, ^j|1:2,", "^c|1:8, [6: ^j|1:1, ^j|1:1,"))
     with pytest.raises(MotrError, match="has an objv twice"):

@@ -75,6 +75,29 @@ def test_from_an_object_to_its_storage_and_back(hi: int, lo: int, device: int) -
     assert ids.device_from_emap_tree(ids.emap_tree_of(device)) == device
 
 
+@given(TYPED)
+def test_the_spellings_of_tools_are_read_back(fid: Fid) -> None:
+    """%i of fid_sscanf in each base, the dot of m0hagen, brackets, and 0x or none."""
+    letter, low = chr(fid.type), fid.container & 2**56 - 1
+    numbers = [("%d", "%d"), ("0x%x", "%d"), ("%d", "0x%X"), ("0%o", "0x%x")]
+    for one, two in numbers:
+        for sign, between in (("^", ":"), ("", ":"), ("^", "."), ("", ".")):
+            assert ids.parse("%s%s|%s%s%s" % (sign, letter, one % low, between, two % fid.key)) == fid
+    for text in ("<0x%x:0x%x>", "%X:%X", "0X%x:%x", "( 0x%x , 0x%x )"):
+        assert ids.parse(text % fid) == fid
+
+
+def test_the_patterns_of_motrs_own_unit_test() -> None:
+    """fid_convert_ut: all of the bits of one field at a time, and of all of them."""
+    for hi, lo, device in [(2**32 - 1, 0, 0), (0, 2**64 - 1, 0), (0, 0, 2**24 - 1), (2**32 - 1, 2**64 - 1, 2**24 - 1), (0, 0, 0)]:
+        gob = Fid(0x47 << 56 | hi, lo)
+        cob = ids.cob_of(gob, device)
+        assert cob == Fid(0x43 << 56 | device << 32 | hi, lo)
+        assert (ids.gob_from_cob(cob), ids.device_from_cob(cob)) == (gob, device)
+        assert ids.ad_stob_of(cob) == Fid(2 << 56 | device << 32 | hi, lo)
+        assert ids.ad_domain_of(device) == Fid(2 << 56, device)
+
+
 def test_what_a_real_server_had() -> None:
     gob = ids.gob_of(ids.parse_object_id("1234567:89abcdef"))
     cob = ids.cob_of(gob, 2)

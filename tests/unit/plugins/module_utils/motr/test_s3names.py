@@ -82,3 +82,14 @@ def test_other_records() -> None:
     assert s3names.decode_extended(json.dumps({"extended_metadata_index_layout": packed("<QQQQi", 0, 0, *PVER, 1)}).encode()) is None
     with pytest.raises(MotrError, match="layout-id"):
         s3names.decode_piece("a", "a|v|F1", b'{"size": "5"}')
+
+
+@pytest.mark.parametrize("more", range(6))
+def test_what_a_compiler_put_behind_a_layout(more: int) -> None:
+    raw = struct.pack("<QQQQi", 1, 2, *PVER, 3) + bytes(more)
+    text = base64.b64encode(raw).decode("ascii")
+    if more > 4:
+        with pytest.raises(MotrError, match="has 41 bytes and not 36 to 40"):
+            s3names.decode_layout(text, "layout")
+    else:
+        assert s3names.decode_layout(text, "layout") == ((1, 2), PVER, 3)
