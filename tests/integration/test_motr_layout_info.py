@@ -165,6 +165,7 @@ def test_devices_that_are_not_online() -> None:
         ({"99": "failed"}, "device 99, which"),
         ({"3": "failed", "^d|1:4": "online"}, "twice"),
         ({"d4": "failed"}, "no fid"),
+        ({"\u00b2": "failed"}, "no fid"),
     ):
         assert words in refused(states=wrong)
 

@@ -111,7 +111,7 @@ def test_what_is_not_there_or_not_whole(asked: dict[str, Any], cluster: Cluster)
     cluster.put(name_of(LISTING), b"odd", record(motr_oid="AAAA-AAAA"))
     cluster.put(name_of(LISTING), b"strange", record((1 << 40, 0x10), layout_id=99))
     cluster.put(name_of(LISTING), b"own", record((0, 0x100)))
-    cluster.put(name_of(LISTING), b"layers", record(layout_id=1 << 48 | 9))
+    cluster.put(name_of(LISTING), b"layers", record(layout_id=1 << 48 | 9, **{"Size": "\u00b2", "System-Defined": [7]}))
     keys = [("new", "gone"), ("nowhere", "x"), ("empty", "x"), ("new", "broken"), ("new", "odd"), ("new", "strange"), ("new", "own"), ("new", "layers")]
     wanted = [{"bucket": bucket, "key": key, **({"account": "12345"} if bucket == "empty" else {})} for bucket, key in keys]
     result = run_ok(MODULE, {**asked, "objects": wanted})

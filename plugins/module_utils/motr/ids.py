@@ -48,6 +48,8 @@ _EMAP_TREE = 0x6200000000000004
 LAST_RESERVED_ID = 0x100000
 
 ACCEPTED = "<a:b> or a:b (hexadecimal, 0x allowed), (0xa,0xb), T|a:b, ^T|a:b or ^T|a.b (T one character, numbers decimal unless 0x or octal with a leading 0)"
+_MOST_DIGITS = 100
+"""Python itself refuses to read decimal numbers of thousands of digits, and no half of a fid has more than 22 but for zeros."""
 _HEX = re.compile(r"(?:0[xX])?([0-9a-fA-F]+)")
 _TYPED = re.compile(r"\^?(.)\|([^:.\s]+)[:.]([^:.\s]+)")
 
@@ -151,7 +153,7 @@ def _hexadecimal(digits: str, text: str) -> int:
 def _any_base(digits: str, text: str) -> int:
     """What %i of scanf reads."""
     for pattern, base in ((r"0[xX][0-9a-fA-F]+", 16), (r"0[0-7]*", 8), (r"[1-9][0-9]*", 10)):
-        if re.fullmatch(pattern, digits):
+        if len(digits) <= _MOST_DIGITS and re.fullmatch(pattern, digits):
             return int(digits, base)
     raise _refused(text)
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Protocol, Tuple
 
@@ -110,7 +111,8 @@ class Lookup:
             raise _Missing("the bucket %s has no index of objects: nothing was ever put into it" % wanted.bucket)
         record = s3names.decode_object(self._get(_index(listing), wanted.key, "the object %s in bucket %s" % (wanted.key, wanted.bucket)))
         parts, truncated = self._pieces(bucket, record)
-        size = _number(record.values.get("Size"), (record.values.get("System-Defined") or {}).get("Content-Length"))
+        defined = record.values.get("System-Defined")
+        size = _number(record.values.get("Size"), defined.get("Content-Length") if isinstance(defined, dict) else None)
         return Found(
             wanted,
             record.oid,
@@ -190,7 +192,7 @@ def _index(oid: ObjectId) -> Fid:
 
 
 def _number(*values: Any) -> Optional[int]:
-    return next((int(value) for value in values if isinstance(value, int) or (isinstance(value, str) and value.isdigit())), None)
+    return next((int(value) for value in values if isinstance(value, int) or (isinstance(value, str) and re.fullmatch("[0-9]{1,20}", value))), None)
 
 
 def _part(number: Optional[int], fragment: Optional[int], oid: ObjectId, pver: Fid, layout_id: int, size: Optional[int], version: str) -> Mapping[str, Any]:

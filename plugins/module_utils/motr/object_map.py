@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 from . import conf, ids, layout
@@ -154,7 +155,7 @@ def _configured(bits: int) -> Optional[str]:
 
 def _device_index(cluster: conf.Conf, name: str) -> int:
     """A device by its index, its path, or the fid of its sdev or its drive."""
-    if name.strip().isdigit() or name.startswith("/"):
+    if re.fullmatch("[0-9]{1,20}", name.strip()) or name.startswith("/"):
         field, wanted = ("path", name) if name.startswith("/") else ("index", int(name))
         found = [each for each in cluster.of_kind("sdev") if each.fields[field] == wanted]
         if len(found) > 1:

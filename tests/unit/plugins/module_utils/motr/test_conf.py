@@ -12,6 +12,8 @@ from typing import Any, Callable
 import pytest
 from ansible_collections.fieldops.runbooks.plugins.module_utils.motr import conf, ids, xcode
 from ansible_collections.fieldops.runbooks.plugins.module_utils.motr.errors import MotrError
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 FIXTURES = Path(__file__).parent / "fixtures"
 SOURCE = (FIXTURES / "conf.xc").read_text(encoding="utf-8")
@@ -132,3 +134,26 @@ def test_a_pool_version_that_motr_cannot_map_is_refused(old: str, new: str, why:
     cluster = conf.parse(source.replace(old, new))
     with pytest.raises(MotrError, match=why):
         conf.tree_levels(cluster, ids.parse("^v|1:10"))
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, len(SOURCE) - 1), st.sampled_from(["", "-", "9", "0", "x", "^", "|", "(", "]", ",", ":", '"', "\u0664", "\n"])), max_size=4
+    )
+)
+@settings(max_examples=80, deadline=None)
+def test_whatever_is_damaged_is_one_clear_error_or_a_problem(patches: list[tuple[int, str]]) -> None:
+    text = SOURCE
+    for place, patch in patches:
+        text = text[:place] + patch + text[place + 1 :]
+    try:
+        cluster = conf.parse(text)
+    except MotrError:
+        return
+    for each in cluster.of_kind("pver"):
+        try:
+            levels, devices = conf.tree_levels(cluster, each.fid), conf.devices(cluster, each.fid)
+        except MotrError:
+            continue
+        assert len(devices) == sum(levels[-1])
+        assert len({device.dev_idx for device in devices}) == len(devices)

@@ -40,7 +40,9 @@ def test_spellings(text: str, fid: Fid) -> None:
     assert ids.parse(text) == fid
 
 
-@pytest.mark.parametrize("text", ["", "1", "1:2:3", "<1:2", "1:", "x:1", "r|1:08", "r|1:-1", "rr|1:2", "(1:2)", "<1,2>", "10000000000000000:1", "bucket/key"])
+@pytest.mark.parametrize(
+    "text", ["", "1", "1:2:3", "<1:2", "1:", "x:1", "r|1:08", "r|1:-1", "rr|1:2", "(1:2)", "<1,2>", "10000000000000000:1", "bucket/key", "^r|1:" + "9" * 5000]
+)
 def test_what_is_no_fid_is_refused_with_what_would_be_accepted(text: str) -> None:
     with pytest.raises(MotrError, match=r"no fid; accepted are <a:b>"):
         ids.parse(text)
