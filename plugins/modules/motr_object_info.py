@@ -46,7 +46,8 @@ options:
       fid:
         description:
           - Fid of the object, or of one of its component objects, in any spelling, for example V(<4700000000000001:2a>), V(0x1:0x2a) or V(^G|1:42).
-          - It says nothing of the pool version and of the layout. M(fieldops.runbooks.motr_cob_info) does.
+          - It says nothing of the pool version and of the layout. The records of the cob namespace on a server of the object do, which
+            M(fieldops.runbooks.motr_btree_info) prints.
         type: str
   schema:
     description: Whose records they are.
