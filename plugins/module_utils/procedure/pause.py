@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the fieldops.runbooks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A pause of all fixes: a file named ``pause``, or an option. The file is for people: ``echo 'storage moves, ask Ann' > pause`` is one.
+"""A pause of all fixes: a file named ``pause``, or an option. The file is for people: ``echo 'storage moves, ask the storage team' > pause`` is one.
 
 A line ``until: 2026-02-01T06:00:00Z`` ends it by itself, one ``who:`` names whom to ask; all other lines are the reason. Whatever else
 lies under that name is a pause as well: nothing is changed where somebody wanted nothing changed.

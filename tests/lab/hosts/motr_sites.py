@@ -72,6 +72,7 @@ def ready(host: Host) -> None:
     """At each start: both answer, and the cluster is well."""
     host.wait_for(lambda: all(host.active(unit) for unit in UNITS), "consul and m0d are active", 60)
     host.wait_for(lambda: host.run(["consul", "kv", "put", "ready", "yes"], check=False).returncode == 0, "consul has a leader", 60)
+    host.wait_for(lambda: Client(host).ask("GET", f"/v1/health/node/{AGENT}"), "consul knows its node", 60)
     fill(host)
 
 
@@ -80,7 +81,8 @@ def fill(host: Host) -> None:
     texts = [(key, value if isinstance(value, str) else json.dumps(value)) for key, value in hare_keys()]
     rows = [{"key": key, "flags": 0, "value": base64.b64encode(text.encode()).decode()} for key, text in texts]
     host.run(["sh", "-c", "consul kv delete -recurse >/dev/null && exec consul kv import -"], input=json.dumps(rows))
-    for name in NODES:
+    # The agent tells of its own node by itself, and takes away what anybody else says of it.
+    for name in NODES[1:]:
         Client(host).health(name.partition(".")[0], "passing")
 
 
