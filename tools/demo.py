@@ -11,7 +11,9 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import sys
+import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -33,12 +35,12 @@ class Operator(Stage):
     def __init__(self, work: Path, lab: Lab) -> None:
         inventory = lab.inventory()
         inventory["all"]["vars"] = {**QUICK, "sesam_fetch_dir": str(work / "sesam-evidence")}
-        environment = {"FIELDOPS_REPORT_DIR": str(REPORTS), "FIELDOPS_HISTORY_DIR": str(REPORTS / "history")}
-        super().__init__(work, inventory, **environment)
+        super().__init__(work, inventory, FIELDOPS_HISTORY_DIR=str(REPORTS / "history"))
 
     def play(self, name: str, *options: str, **variables: Any) -> dict[str, Any]:
         words = [f"fieldops.runbooks.{name}", *(["-e", json.dumps(variables)] if variables else []), *options]
-        return self.run(["ansible-playbook", "-i", str(self.inventory), *words], [shlex.join(words)])
+        kept = str(REPORTS / f"{self.reports + 1}-{name}")
+        return self.run(["ansible-playbook", "-i", str(self.inventory), *words], [shlex.join(words)], FIELDOPS_REPORT_DIR=kept)
 
     def undo(self, command: str) -> dict[str, Any]:
         words = shlex.split(command)
@@ -53,11 +55,12 @@ def show(operator: Operator, fleet: Fleet) -> None:
 
     say("2. The plan. Check mode goes the same way and stops before each first change.")
     planned = operator.play("remediate", "--check", **SAID)
-    found = re.search(r"Plan ([0-9a-f]{64}): ", planned["output"])
-    expect(planned["returncode"] == 0 and found is not None, "no plan was shown")
+    plan = shown_plan(planned["output"])
+    expect(planned["returncode"] == 0 and len(plan) > len(REMEDIES), "no plan was shown")
+    print(textwrap.indent("\n".join(textwrap.fill(line, 100, subsequent_indent="    ") for line in plan), "  "), flush=True)
 
     say("3. That plan is approved. Everything is mended in the order in which the systems and their parts need each other, and looked at again.")
-    mended = operator.play("remediate", **SAID, remediate_approved_plan=found[1] if found else "")
+    mended = operator.play("remediate", **SAID, remediate_approved_plan=plan[0].split()[1].rstrip(":"))
     expect(mended["returncode"] == 0, "a step failed")
     expect(fleet.broken() == [], f"still broken: {', '.join(fleet.broken())}")
 
@@ -69,16 +72,22 @@ def show(operator: Operator, fleet: Fleet) -> None:
     expect(operator.undo(command)["returncode"] == 0 and fleet.broken() == ["new jobs are started"], "it was not taken back")
 
 
+def shown_plan(output: str) -> list[str]:
+    """Its lines, as the playbook says them; the first has its hash."""
+    found = re.search(r'"msg": (\[\s*"Plan .*?\])\n', output, re.DOTALL)
+    return list(json.loads(found.group(1))) if found else []
+
+
 def main() -> None:
     started = time.monotonic()
+    shutil.rmtree(REPORTS, ignore_errors=True)
     say("Bringing up five hosts, and breaking each of them in two ways. The first time on a machine their images are built, which takes some minutes ...")
     with work_directory() as work, Lab() as lab:
         fleet = Fleet.up(lab)
         fleet.break_everything()
         show(Operator(work, lab), fleet)
-    newest = max(REPORTS.glob("*.html"), key=lambda path: path.stat().st_mtime)
     say(f"Done in {time.monotonic() - started:.0f} s. The hosts are gone.")
-    print(f"The report, for a browser: {newest}\n")
+    print(f"The reports of all steps are in {REPORTS}; how everything was mended, for a browser:\n{REPORTS / '3-remediate' / 'report.html'}\n")
 
 
 if __name__ == "__main__":

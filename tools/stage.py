@@ -26,13 +26,15 @@ class Stage:
         self.environment = environment
         self.reports = 0
 
-    def run(self, command: Sequence[str], shown: Sequence[str]) -> dict[str, Any]:
-        """The report of one command, with its `returncode`. What is shown of its words is what a reader would type."""
+    def run(self, command: Sequence[str], shown: Sequence[str], **environment: str) -> dict[str, Any]:
+        """The report of one command, with its `returncode` and `output`. What is shown of its words is what a reader would type."""
         self.reports += 1
         report = self.work / f"report{self.reports}.json"
         print(f"$ {command[0]} {' '.join(shown)}\n", flush=True)
-        env = dict(os.environ, FIELDOPS_REPORT=str(report), ANSIBLE_CALLBACKS_ENABLED="fieldops.runbooks.summary", ANSIBLE_DISPLAY_OK_HOSTS="false")
-        env.update(ANSIBLE_DISPLAY_SKIPPED_HOSTS="false", ANSIBLE_LOAD_CALLBACK_PLUGINS="true", ANSIBLE_LOCALHOST_WARNING="false", **self.environment)
+        env = dict(os.environ, FIELDOPS_REPORT=str(report), ANSIBLE_CALLBACKS_ENABLED="fieldops.runbooks.summary", ANSIBLE_CALLBACK_RESULT_FORMAT="json")
+        env.update(
+            ANSIBLE_DISPLAY_SKIPPED_HOSTS="false", ANSIBLE_LOAD_CALLBACK_PLUGINS="true", ANSIBLE_LOCALHOST_WARNING="false", **self.environment, **environment
+        )
         quiet = subprocess.run(command, env=env, cwd=self.work, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         print(textwrap.indent(only_summary(quiet.stdout), "  "), flush=True)
         if not report.exists():
