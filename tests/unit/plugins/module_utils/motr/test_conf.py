@@ -141,7 +141,7 @@ def test_a_pool_version_that_motr_cannot_map_is_refused(old: str, new: str, why:
         st.tuples(st.integers(0, len(SOURCE) - 1), st.sampled_from(["", "-", "9", "0", "x", "^", "|", "(", "]", ",", ":", '"', "\u0664", "\n"])), max_size=4
     )
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_whatever_is_damaged_is_one_clear_error_or_a_problem(patches: list[tuple[int, str]]) -> None:
     text = SOURCE
     for place, patch in patches:
