@@ -18,7 +18,7 @@ description:
     their own, these are verified as well.
   - A node that is damaged is a finding, with what could be read of it, and its children are not followed. Neither is a child that was met before,
     that has the wrong level, that is of another tree, or that has keys which its parent does not leave it.
-  - A process goes on while it is looked at. A node that looks damaged is read again, as it may just be changing.
+  - A process goes on while it is looked at. A node that looks damaged is read again, as it may just be changing, and so is its parent.
   - Nothing is changed, neither in memory nor in the file.
 author: fieldops.runbooks contributors (@fieldops)
 extends_documentation_fragment:

@@ -89,7 +89,7 @@ class BtreeInfo(Check[Look]):
         levels = sorted(seen.level for seen in state.seen if seen.level is not None)
         rows = [seen.row for seen in state.seen if seen.row is not None]
         total = sum(seen.records for seen in state.seen)
-        damaged = len({address for address, fault in state.faults() if fault.code != "limit"})
+        damaged = len({address for address, fault in state.faults() if fault.code not in ("limit", "moved")})
         scanned = state.found
         return {
             "source": told_source(self.source),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass, field, replace
-from typing import Callable, Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from .btree import HEAD, Fault, Node, node_size, parse_node
 from .btree_types import TREES, Order, order
@@ -51,7 +51,7 @@ class Visit(NamedTuple):
     """A node on the way. ``node`` is None where none was read. With ``faults`` its children are not followed.
 
     To those of the node itself come: unreadable, too_long, cycle, level, tree (it is of another one), range (keys that its parent does not
-    leave it), limit (the walk ended here).
+    leave it), moved (its parent no longer leads to it), limit (the walk ended here).
     """
 
     address: int
@@ -81,6 +81,8 @@ class _Walk:
     """A stack, so that leaves come in the order of their keys."""
     claimed: Set[int] = field(default_factory=set)
     """Addresses that were met in a node: the first that leads to one keeps it, which the children of one node do before theirs."""
+    bounds: Dict[int, Tuple[Order, Order]] = field(default_factory=dict)
+    """By address what the keys of internal nodes may be."""
     nodes: int = 0
     size: int = 0
     root: Optional[Node] = None
@@ -105,12 +107,12 @@ class _Walk:
         return "the walk ended after %d bytes" % self.size if self.size >= self.limits.size else ""
 
     def visit(self, place: _Place) -> Visit:
-        try:
-            node = read_node(self.read, place.address, self.limits)
-        except MotrError as exc:
-            return Visit(place.address, place.parent, None, (Fault("unreadable", str(exc)),))
+        node, faults = self.look(place)
+        if faults and place.parent:
+            place, node, faults = self.settled(place, node, faults)
+        if node is None:
+            return Visit(place.address, place.parent, None, faults)
         self.size += max(HEAD, node.size)
-        faults = node.faults + tuple(self.strange(place, node))
         if self.root is None and not faults:
             self.root = node
             _refuse_unordered(node, self.within)
@@ -118,10 +120,41 @@ class _Walk:
             self.ahead += reversed(list(self.below(place, node)))
         return Visit(place.address, place.parent, node, faults)
 
+    def look(self, place: _Place) -> Tuple[Optional[Node], Tuple[Fault, ...]]:
+        """The node of a place, and what is wrong with it there."""
+        try:
+            node = read_node(self.read, place.address, self.limits)
+        except MotrError as exc:
+            return None, (Fault("unreadable", str(exc)),)
+        return node, node.faults + tuple(self.strange(place, node))
+
+    def settled(self, place: _Place, node: Optional[Node], faults: Tuple[Fault, ...]) -> Tuple[_Place, Optional[Node], Tuple[Fault, ...]]:
+        """The same once more where the parent was changed since it was read, which may be long ago."""
+        for _attempt in range(self.limits.attempts - 1):
+            try:
+                parent = read_node(self.read, place.parent, self.limits)
+            except MotrError:
+                break
+            if parent.faults or parent.level != place.level + 1:
+                break
+            if place.address not in parent.children:
+                return place, None, (Fault("moved", "the node at %#x was its child, and no longer is: the tree was changed meanwhile" % place.address),)
+            at, (low, high) = parent.children.index(place.address), self.bounds[place.parent]
+            between = [low, *(order(parent.tree_type, key) for key in parent.keys), high]
+            now = place._replace(low=between[at], high=between[at + 1])
+            if now == place:
+                break
+            place = now
+            node, faults = self.look(place)
+            if not faults:
+                break
+        return place, node, faults
+
     def below(self, place: _Place, node: Node) -> Iterator[_Place]:
         """The children that are wanted, and what keys they may have."""
         if node.is_leaf:
             return
+        self.bounds[node.address] = place.low, place.high
         bounds = [place.low, *(order(node.tree_type, key) for key in node.keys), place.high]
         first, behind = _children(node, self.within)
         for child, low, high in list(zip(node.children, bounds, bounds[1:]))[first:behind]:

@@ -27,6 +27,7 @@ class _Kind(NamedTuple):
 
 _NODES: Dict[str, _Kind] = {
     "limit": _Kind("info", "raise max_nodes, or walk from a node further down"),
+    "moved": _Kind("info", "walk again, as the tree was changed meanwhile"),
     "too_long": _Kind("warning", "see whether there is a node at this address at all"),
 }
 _WHOLE: Dict[str, _Kind] = {

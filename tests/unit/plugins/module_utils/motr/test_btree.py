@@ -295,6 +295,28 @@ def test_keys_that_the_parent_does_not_leave_to_a_child_are_told(kind: int) -> N
     assert faults_of({a: top, **below}, a) == {d: ["range"], c: ["range"]}
 
 
+def test_a_tree_that_is_changed_while_it_is_walked() -> None:
+    """Between the look at a node and that at its last child may lie seconds: what looks wrong then is judged by what the parent says by now."""
+    a, b, c = (0x400000000000 + 4096 * index for index in range(3))
+
+    def made(*numbers: int) -> bytes:
+        return leaf(VKVV, 5, [(generic(b"%d" % number), b"") for number in numbers])
+
+    def told(after: bytes, last: bytes) -> dict[int, list[str]]:
+        nodes = {a: internal(VKVV, 5, 1, [generic(b"6")], [b, c]), b: made(1, 2), c: last}
+        memory, found = Memory(MotrError, nodes), {}
+        for visit in walk(memory.read, a):
+            nodes[a] = after
+            found[visit.address] = [fault.code for fault in visit.faults]
+        return {address: codes for address, codes in found.items() if codes}
+
+    moved = internal(VKVV, 5, 1, [generic(b"4")], [b, c])
+    assert told(moved, made(4, 7)) == {}, "keys came over from the neighbour, and the separator with them"
+    assert told(moved, made(3, 7)) == {c: ["range"]}
+    assert told(internal(VKVV, 5, 1, [], [b]), bytes(4096)) == {c: ["moved"]}, "merged with its neighbour, and freed"
+    assert told(bytes(4096), made(4, 7)) == {c: ["range"]}, "what the parent was is all that is known"
+
+
 def test_a_real_child_is_within_its_parent() -> None:
     nodes = {int(str(told["addr"]), 16): real(str(told["addr"])) for told in REAL}
     found = faults_of(nodes, 0x400000106000)
