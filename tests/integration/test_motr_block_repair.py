@@ -204,6 +204,8 @@ def test_the_wrong_unit_is_named(bench: Bench) -> None:
         ({"endpoint": None}, "endpoint (the client's own endpoint"),
         ({"tools_dir": "/nowhere"}, "there is no m0cat in /nowhere"),
         ({"object": "<7200000000000001:0>"}, "is the fid of a process"),
+        ({"object": "<4700000201234567:89abcdef>"}, "in the bits of the device, which only a cob has"),
+        ({"layout_id": 1 << 48 | 3}, "the object is composite (layout id 0x1000000000003)"),
     ],
 )
 def test_what_cannot_be(bench: Bench, others: dict[str, Any], said: str) -> None:

@@ -29,6 +29,8 @@ MOST = 8 << 30
 _BEGINNING = re.compile(re.escape(NODE_MAGIC))
 """On memory that is full of zeros this is five times as quick as bytes.find."""
 _PIECE = 1 << 20
+_UNREADABLE = 100
+"""Pieces that cannot be read, before what is left is not tried: a header may claim more than there is."""
 _MAP_HEADER = formats.HEADER_SIZE + formats.FOOTER_SIZE
 _ALIGNMENTS = tuple(1 << shift for shift in range(9, 17))
 """m0_be_emap begins one alignment of its root node before it; which one that is has changed between versions."""
@@ -63,10 +65,15 @@ class _Scan:
 
     def piece(self, at: int, length: int, end: int) -> int:
         """Look for nodes that begin in a piece, which a head may reach out of. How many bytes were looked through."""
-        try:
-            data = self.read(at, min(length + HEAD - 1, end - at))
-        except MotrError as exc:
-            self.faults.append(Fault("unreadable", str(exc)))
+        data = b""
+        for wanted in (min(length + HEAD - 1, end - at), length):  # what follows may not be there
+            try:
+                data = self.read(at, wanted)
+                break
+            except MotrError as exc:
+                why = str(exc)
+        if not data:
+            self.faults.append(Fault("unreadable", why))
             return 0
         for match in _BEGINNING.finditer(data):
             if match.start() < length:
@@ -94,10 +101,11 @@ def scan(read: Read, ranges: Sequence[Tuple[int, int]], trees: Iterable[Fid] = (
     state, scanned = _Scan(read, frozenset(struct.pack("<QQ", *tree) for tree in trees)), 0
     size = sum(end - start for start, end in ranges)
     stop = ""
-    for at, end in [(at, last) for first, last in ranges for at in range(first, last, _PIECE)]:
-        stop = stop or _reached(state, scanned, size, most, limits)
-        if not stop:
-            scanned += state.piece(at, min(_PIECE, end - at, most - scanned), end)
+    for at, end in ((at, last) for first, last in ranges for at in range(first, last, _PIECE)):
+        stop = _reached(state, scanned, size, most, limits)
+        if stop:
+            break
+        scanned += state.piece(at, min(_PIECE, end - at, most - scanned), end)
     stop = stop or (_reached(state, scanned, size, most, limits) if scanned < size and not state.faults else "")
     faults = (*state.faults, *([Fault("limit", stop)] if stop else []))
     return Scan(tuple(state.nodes), tuple(state.damaged), size, scanned, faults)
@@ -106,6 +114,8 @@ def scan(read: Read, ranges: Sequence[Tuple[int, int]], trees: Iterable[Fid] = (
 def _reached(state: _Scan, scanned: int, size: int, most: int, limits: Limits) -> str:
     if scanned >= most:
         return "%d of %d bytes were looked through" % (scanned, size)
+    if len(state.faults) >= _UNREADABLE:
+        return "the search ended with %d parts that cannot be read, after %d of %d bytes" % (len(state.faults), scanned, size)
     if len(state.nodes) + len(state.damaged) >= limits.nodes:
         return "the search ended with %d nodes, after %d of %d bytes" % (len(state.nodes) + len(state.damaged), scanned, size)
     return ""

@@ -72,6 +72,13 @@ def test_what_cannot_be_read_is_told_and_the_rest_is_searched() -> None:
     assert codes(found) == ["unreadable"] and len(found.nodes) == 3 and found.scanned == MIB
 
 
+def test_a_segment_that_claims_more_than_there_can_be_is_given_up() -> None:
+    memory = memory_of(extent_map())
+    found = scan(memory.read, [(BASE, BASE + (1 << 60))], most=1 << 62)
+    assert codes(found) == ["unreadable"] * 100 + ["limit"] and len(found.nodes) == 3
+    assert found.faults[-1].text == "the search ended with 100 parts that cannot be read, after 1048576 of %d bytes" % (1 << 60)
+
+
 def extent_map(fid: Sequence[int] = MAP[1]) -> dict[int, bytes]:
     """A root and two leaves."""
     stob = (0x0200000301234567, 1)
