@@ -39,7 +39,7 @@ class Timers:
         timer = self.set
         assert timer is not None
         self.put(None)
-        return subprocess.run(timer["command"], cwd="/", env={"PATH": os.environ["PATH"]}, check=False).returncode
+        return subprocess.run(timer["command"], cwd="/", env={"PATH": os.environ["PATH"], "FIELDOPS_LIMITS_DIR": ""}, check=False).returncode
 
     def call(self, argv: Sequence[str], _timeout: float) -> tuple[int, str, str]:
         name = os.path.basename(argv[0])

@@ -28,6 +28,7 @@ MOST_TRUSTED = 86400.0
 """Seconds that the lease of another user holds after it was written, whatever it says."""
 MUTEX = "mutex"
 _NAME = re.compile(r"lease\.[0-9]+\.[0-9a-f]{16}")
+_OURS = re.compile(_NAME.pattern + r"|\.[0-9a-f]{16}")
 _TRIES = 50
 
 
@@ -89,11 +90,12 @@ class SharedLock(NodeLock):
         self._tidy()
 
     def _tidy(self) -> None:
-        """What earlier runs of this user have left. Nobody else's can be removed, unless by root, for whom each counts or does not as it is."""
-        for found in self._leases():
-            if found.uid == os.geteuid() and found.path != self.path:
-                with suppress(OSError):
-                    os.unlink(found.path)
+        """What earlier runs of this user have left, killed ones above all. What is another's stays, and counts or does not as it is."""
+        for name in os.listdir(self.directory):
+            path = os.path.join(self.directory, name)
+            with suppress(OSError):
+                if _OURS.fullmatch(name) and path != self.path and os.lstat(path).st_uid == os.geteuid():
+                    os.unlink(path)
 
     def _taken_over(self, mine: Lease) -> Optional[str]:
         """Another user can only have taken what had expired, and cannot remove this lease."""

@@ -26,6 +26,7 @@ from .who import who
 EXEMPT = ("pause", "windows", "cooldown", "escalation")
 """A pause is made and ended whenever somebody says so."""
 _SUBJECT = "pause:"
+_NEW = ".pause."
 _CHANGED = "the file was changed since it was looked at: left alone"
 
 
@@ -167,7 +168,8 @@ def put(change: Change) -> Outcome:
 def _write(directory: str, path: str, text: str) -> None:
     if not os.path.isdir(directory):
         make_directories(directory)
-    temporary = os.path.join(directory, ".pause.%s" % secrets.token_hex(8))
+    temporary = os.path.join(directory, "%s%s" % (_NEW, secrets.token_hex(8)))
+    _tidy(directory)
     try:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         with os.fdopen(handle, "wb") as file:
@@ -179,6 +181,15 @@ def _write(directory: str, path: str, text: str) -> None:
     finally:
         with contextlib.suppress(FileNotFoundError):  # unless it has become the file
             os.unlink(temporary)
+
+
+def _tidy(directory: str) -> None:
+    """What runs that were killed have left; there is no other one now, as this one has the lock."""
+    for name in os.listdir(directory):
+        path = os.path.join(directory, name)
+        with contextlib.suppress(OSError):
+            if name.startswith(_NEW) and os.lstat(path).st_uid == os.geteuid():
+                os.unlink(path)
 
 
 def _path(change: Change) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Iterator, Mapping, Sequence
 from ..connect.docker import Docker, DockerError
 from ..procedure.errors import RunbookError
 from ..procedure.journal import Journal
-from ..procedure.limits import limits_of
+from ..procedure.limits import Limits, limits_of
 from ..procedure.lock import NodeLock
 from ..procedure.who import who
 from .errors import SesamError
@@ -30,7 +30,10 @@ _PATIENCE = 86400.0
 @contextmanager
 def alone(params: Mapping[str, Any]) -> Iterator[NodeLock]:
     """With the node's lock, which the run itself has lost by its end. Without it where the journal is out of reach: the node counts for more."""
-    lock = limits_of(params.get("limits_dir"), Journal(params["journal_dir"]).directory, make=True).lock(params["lock_expiry"])
+    limits = Limits(Journal(params["journal_dir"]).directory, "its place is out of reach")
+    with suppress(RunbookError):
+        limits = limits_of(params.get("limits_dir"), limits.directory, make=True)
+    lock = limits.lock(params["lock_expiry"])
     with suppress(RunbookError):
         lock.acquire("%s-%d" % (_FIX, time.time_ns()), _FIX, who({})["user"], _PATIENCE)
     try:

@@ -126,6 +126,13 @@ def test_expired_and_nobody_came(place: str) -> None:
     assert SharedLock(place, 900, lambda: now[0]).holder() == mine.mine
 
 
+def test_what_killed_runs_have_left_is_removed(place: str) -> None:
+    for name in (".%s" % ("0" * 16), "lease.%d.%s" % (os.geteuid(), "1" * 16), "pause", ".other"):
+        Path(place, name).touch()
+    assert SharedLock(place, 900).acquire("run-1", "fix", "operator") is None
+    assert sorted(name.split(".")[0] or name for name in os.listdir(place)) == [".other", "lease", "mutex", "pause"]
+
+
 def test_a_reader_creates_nothing(tmp_path: Path) -> None:
     assert SharedLock(str(tmp_path / "none"), 900).holder() is None
     assert os.listdir(str(tmp_path)) == []

@@ -162,6 +162,13 @@ def test_what_somebody_wrote_by_hand_comes_back_as_it_was(node: Node) -> None:
     assert node.file.read_bytes() == b"by hand \xff\r\n\n"
 
 
+def test_what_killed_runs_have_left_is_removed(node: Node) -> None:
+    node.run(reason="x")
+    (node.file.parent / ".pause.0123").touch()
+    node.run(reason="y")
+    assert sorted(path.name.split(".")[0] for path in node.file.parent.iterdir()) == ["lease", "mutex", "pause"]
+
+
 def test_both_places_are_cleared(node: Node) -> None:
     node.run(reason="x")
     (Path(node.journal.directory) / "pause").write_text("y", encoding="ascii")
