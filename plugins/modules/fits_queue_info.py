@@ -19,6 +19,7 @@ description:
   - Needs the right to read the tables, nothing more, and runs a constant number of statements however long the queues are.
 author: fieldops.runbooks contributors (@fieldops)
 extends_documentation_fragment:
+  - fieldops.runbooks.record
   - fieldops.runbooks.postgres
   - fieldops.runbooks.fits_workers
   - fieldops.runbooks.attributes
@@ -231,6 +232,11 @@ elapsed:
   returned: always
   type: float
   sample: 0.041
+record:
+  description: What was read, without secrets, for O(replay).
+  returned: when O(record)
+  type: dict
+  sample: {"version": 1, "check": "fits_queue_info", "state": {}, "judged_by": {}}
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -240,7 +246,7 @@ from ..module_utils.fits.argspec import POSTGRES, WORKERS
 from ..module_utils.fits.errors import FitsError
 from ..module_utils.fits.queue_info import QueueInfo
 from ..module_utils.fits.tables import QUEUES
-from ..module_utils.procedure.argspec import ArgumentSpec
+from ..module_utils.procedure.argspec import RECORD, ArgumentSpec
 from ..module_utils.procedure.info import run_info
 
 OPTIONS = ArgumentSpec(
@@ -255,7 +261,7 @@ OPTIONS = ArgumentSpec(
 
 
 def main() -> None:
-    module = AnsibleModule(supports_check_mode=True, **OPTIONS.merge(POSTGRES, WORKERS).to_kwargs())
+    module = AnsibleModule(supports_check_mode=True, **OPTIONS.merge(POSTGRES, WORKERS, RECORD).to_kwargs())
     run_info(module, QueueInfo, (PostgresError, FitsError))
 
 

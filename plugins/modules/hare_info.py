@@ -17,6 +17,7 @@ description:
   - Reads only Hare's own keys, all of them as they were at one moment.
 author: fieldops.runbooks contributors (@fieldops)
 extends_documentation_fragment:
+  - fieldops.runbooks.record
   - fieldops.runbooks.hare
   - fieldops.runbooks.attributes
   - fieldops.runbooks.attributes.info
@@ -254,6 +255,11 @@ elapsed:
   returned: always
   type: float
   sample: 0.02
+record:
+  description: What was read, without secrets, for O(replay).
+  returned: when O(record)
+  type: dict
+  sample: {"version": 1, "check": "hare_info", "state": {}, "judged_by": {}}
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -261,7 +267,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils.motr.errors import MotrError
 from ..module_utils.motr.hare.argspec import CONSUL
 from ..module_utils.motr.hare.info import HareInfo
-from ..module_utils.procedure.argspec import ArgumentSpec
+from ..module_utils.procedure.argspec import RECORD, ArgumentSpec
 from ..module_utils.procedure.info import run_info
 
 OPTIONS = ArgumentSpec(
@@ -273,7 +279,7 @@ OPTIONS = ArgumentSpec(
 
 
 def main() -> None:
-    module = AnsibleModule(supports_check_mode=True, **OPTIONS.merge(CONSUL).to_kwargs())
+    module = AnsibleModule(supports_check_mode=True, **OPTIONS.merge(CONSUL, RECORD).to_kwargs())
     run_info(module, HareInfo, (MotrError,))
 
 

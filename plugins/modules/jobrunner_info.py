@@ -21,6 +21,7 @@ description:
   - Reads the database in one transaction, as the user who owns it, and changes nothing.
 author: fieldops.runbooks contributors (@fieldops)
 extends_documentation_fragment:
+  - fieldops.runbooks.record
   - fieldops.runbooks.jobrunner
   - fieldops.runbooks.jobrunner.docker
   - fieldops.runbooks.jobrunner.files
@@ -377,6 +378,11 @@ elapsed:
   returned: always
   type: float
   sample: 0.21
+record:
+  description: What was read, without secrets, for O(replay).
+  returned: when O(record)
+  type: dict
+  sample: {"version": 1, "check": "jobrunner_info", "state": {}, "judged_by": {}}
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -384,7 +390,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils.jobrunner.argspec import PLACE
 from ..module_utils.jobrunner.errors import JobRunnerError
 from ..module_utils.jobrunner.info import BackendInfo
-from ..module_utils.procedure.argspec import ArgumentSpec
+from ..module_utils.procedure.argspec import RECORD, ArgumentSpec
 from ..module_utils.procedure.info import run_info
 
 OPTIONS = ArgumentSpec(
@@ -403,7 +409,7 @@ OPTIONS = ArgumentSpec(
 
 
 def main() -> None:
-    module = AnsibleModule(supports_check_mode=True, **PLACE.merge(OPTIONS).to_kwargs())
+    module = AnsibleModule(supports_check_mode=True, **PLACE.merge(OPTIONS, RECORD).to_kwargs())
     run_info(module, BackendInfo, (JobRunnerError,))
 
 

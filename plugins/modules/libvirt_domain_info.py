@@ -17,6 +17,7 @@ description:
   - Reads over libvirt's read-only socket, and changes nothing.
 author: fieldops.runbooks contributors (@fieldops)
 extends_documentation_fragment:
+  - fieldops.runbooks.record
   - fieldops.runbooks.libvirt
   - fieldops.runbooks.libvirt.kinds
   - fieldops.runbooks.attributes
@@ -203,6 +204,11 @@ elapsed:
   returned: always
   type: float
   sample: 0.24
+record:
+  description: What was read, without secrets, for O(replay).
+  returned: when O(record)
+  type: dict
+  sample: {"version": 1, "check": "libvirt_domain_info", "state": {}, "judged_by": {}}
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -211,7 +217,7 @@ from ..module_utils.connect.libvirt import LibvirtError
 from ..module_utils.libvirt.argspec import CONNECTION, KINDS
 from ..module_utils.libvirt.domain_info import DomainInfo
 from ..module_utils.libvirt.errors import VirtualError
-from ..module_utils.procedure.argspec import ArgumentSpec
+from ..module_utils.procedure.argspec import RECORD, ArgumentSpec
 from ..module_utils.procedure.info import run_info
 
 OPTIONS = ArgumentSpec(
@@ -225,7 +231,7 @@ OPTIONS = ArgumentSpec(
 
 
 def main() -> None:
-    module = AnsibleModule(supports_check_mode=True, **OPTIONS.merge(CONNECTION, KINDS).to_kwargs())
+    module = AnsibleModule(supports_check_mode=True, **OPTIONS.merge(CONNECTION, KINDS, RECORD).to_kwargs())
     run_info(module, DomainInfo, (LibvirtError, VirtualError))
 
 

@@ -16,6 +16,7 @@ description:
   - Reads over libvirt's read-only socket, and changes nothing.
 author: fieldops.runbooks contributors (@fieldops)
 extends_documentation_fragment:
+  - fieldops.runbooks.record
   - fieldops.runbooks.libvirt
   - fieldops.runbooks.attributes
   - fieldops.runbooks.attributes.info
@@ -180,6 +181,11 @@ elapsed:
   returned: always
   type: float
   sample: 0.05
+record:
+  description: What was read, without secrets, for O(replay).
+  returned: when O(record)
+  type: dict
+  sample: {"version": 1, "check": "libvirt_network_info", "state": {}, "judged_by": {}}
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -188,7 +194,7 @@ from ..module_utils.connect.libvirt import LibvirtError
 from ..module_utils.libvirt.argspec import CONNECTION, HOSTS
 from ..module_utils.libvirt.errors import VirtualError
 from ..module_utils.libvirt.network_info import NetworkInfo
-from ..module_utils.procedure.argspec import ArgumentSpec
+from ..module_utils.procedure.argspec import RECORD, ArgumentSpec
 from ..module_utils.procedure.info import run_info
 
 OPTIONS = ArgumentSpec(
@@ -201,7 +207,7 @@ OPTIONS = ArgumentSpec(
 
 
 def main() -> None:
-    module = AnsibleModule(supports_check_mode=True, **OPTIONS.merge(CONNECTION, HOSTS).to_kwargs())
+    module = AnsibleModule(supports_check_mode=True, **OPTIONS.merge(CONNECTION, HOSTS, RECORD).to_kwargs())
     run_info(module, NetworkInfo, (LibvirtError, VirtualError))
 
 

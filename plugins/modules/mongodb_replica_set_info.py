@@ -20,6 +20,7 @@ description:
   - Uses one client, asks at most seven questions, and changes nothing.
 author: fieldops.runbooks contributors (@fieldops)
 extends_documentation_fragment:
+  - fieldops.runbooks.record
   - fieldops.runbooks.attributes
   - fieldops.runbooks.attributes.info
   - fieldops.runbooks.mongodb
@@ -263,6 +264,11 @@ elapsed:
   returned: always
   type: float
   sample: 0.03
+record:
+  description: What was read, without secrets, for O(replay).
+  returned: when O(record)
+  type: dict
+  sample: {"version": 1, "check": "mongodb.replica_set", "state": {}, "judged_by": {}}
 """
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
@@ -271,15 +277,15 @@ from ..module_utils.connect.mongo import IMPORT_ERROR, MongoError
 from ..module_utils.mongodb.argspec import CONNECTION
 from ..module_utils.mongodb.errors import MongodbError
 from ..module_utils.mongodb.info import ReplicaSetInfo
-from ..module_utils.procedure.argspec import ArgumentSpec
+from ..module_utils.procedure.argspec import RECORD, ArgumentSpec
 from ..module_utils.procedure.info import run_info
 
 OPTIONS = ArgumentSpec({"wait": {"type": "float", "default": 0.0}, "behind_max": {"type": "float", "default": 60.0}})
 
 
 def main() -> None:
-    module = AnsibleModule(supports_check_mode=True, **CONNECTION.merge(OPTIONS).to_kwargs())
-    if IMPORT_ERROR is not None:
+    module = AnsibleModule(supports_check_mode=True, **CONNECTION.merge(OPTIONS, RECORD).to_kwargs())
+    if IMPORT_ERROR is not None and not module.params["replay"]:
         module.fail_json(msg=missing_required_lib("pymongo"), exception=IMPORT_ERROR)
     run_info(module, ReplicaSetInfo, (MongodbError, MongoError))
 

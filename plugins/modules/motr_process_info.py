@@ -19,6 +19,7 @@ description:
   - Nothing is changed.
 author: fieldops.runbooks contributors (@fieldops)
 extends_documentation_fragment:
+  - fieldops.runbooks.record
   - fieldops.runbooks.motr_process
   - fieldops.runbooks.attributes
   - fieldops.runbooks.attributes.info
@@ -294,13 +295,18 @@ elapsed:
   returned: always
   type: float
   sample: 0.9
+record:
+  description: What was read, without secrets, for O(replay).
+  returned: when O(record)
+  type: dict
+  sample: {"version": 1, "check": "motr_process_info", "state": {}, "judged_by": {}}
 """
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.motr.errors import MotrError
 from ..module_utils.motr.live.look import GDB, ProcessInfo
-from ..module_utils.procedure.argspec import ArgumentSpec
+from ..module_utils.procedure.argspec import RECORD, ArgumentSpec
 from ..module_utils.procedure.info import run_info
 
 OPTIONS = ArgumentSpec(
@@ -314,7 +320,7 @@ OPTIONS = ArgumentSpec(
 
 
 def main() -> None:
-    module = AnsibleModule(supports_check_mode=True, **GDB.merge(OPTIONS).to_kwargs())
+    module = AnsibleModule(supports_check_mode=True, **GDB.merge(OPTIONS, RECORD).to_kwargs())
     run_info(module, ProcessInfo, (MotrError,))
 
 

@@ -20,6 +20,7 @@ description:
   - Reads only, and works as any user; what a user other than root could not see is told in RV(evidence).
 author: fieldops.runbooks contributors (@fieldops)
 extends_documentation_fragment:
+  - fieldops.runbooks.record
   - fieldops.runbooks.attributes
   - fieldops.runbooks.attributes.info
 options:
@@ -1024,17 +1025,23 @@ elapsed:
   returned: always
   type: float
   sample: 0.09
+record:
+  description: What was read, without secrets, for O(replay).
+  returned: when O(record)
+  type: dict
+  sample: {"version": 1, "check": "node_health_info", "state": {}, "judged_by": {}}
 """
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.node.argspec import HEALTH
 from ..module_utils.node.health import HealthInfo
+from ..module_utils.procedure.argspec import RECORD
 from ..module_utils.procedure.info import run_info
 
 
 def main() -> None:
-    module = AnsibleModule(supports_check_mode=True, **HEALTH.to_kwargs())
+    module = AnsibleModule(supports_check_mode=True, **HEALTH.merge(RECORD).to_kwargs())
     run_info(module, HealthInfo)
 
 

@@ -19,6 +19,7 @@ description:
   - Reads only. The messages themselves are never read.
 author: fieldops.runbooks contributors (@fieldops)
 extends_documentation_fragment:
+  - fieldops.runbooks.record
   - fieldops.runbooks.attributes
   - fieldops.runbooks.attributes.info
 options:
@@ -403,13 +404,18 @@ elapsed:
   returned: always
   type: float
   sample: 0.62
+record:
+  description: What was read, without secrets, for O(replay).
+  returned: when O(record)
+  type: dict
+  sample: {"version": 1, "check": "rabbitmq_info", "state": {}, "judged_by": {}}
 """
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.parameters import env_fallback
 
 from ..module_utils.connect.docker import DEFAULT_HOST
-from ..module_utils.procedure.argspec import ArgumentSpec
+from ..module_utils.procedure.argspec import RECORD, ArgumentSpec
 from ..module_utils.procedure.info import run_info
 from ..module_utils.rabbitmq.errors import RabbitMQError
 from ..module_utils.rabbitmq.info import BrokerInfo
@@ -439,7 +445,7 @@ OPTIONS = ArgumentSpec(
 
 
 def main() -> None:
-    module = AnsibleModule(supports_check_mode=True, **OPTIONS.to_kwargs())
+    module = AnsibleModule(supports_check_mode=True, **OPTIONS.merge(RECORD).to_kwargs())
     run_info(module, BrokerInfo, (RabbitMQError,))
 
 

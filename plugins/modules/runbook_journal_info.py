@@ -14,6 +14,7 @@ description:
   - A run that is unfinished was killed, or is at work right now; RV(lock) tells which.
 author: fieldops.runbooks contributors (@fieldops)
 extends_documentation_fragment:
+  - fieldops.runbooks.record
   - fieldops.runbooks.attributes
   - fieldops.runbooks.attributes.info
 options:
@@ -159,11 +160,16 @@ elapsed:
   returned: always
   type: float
   sample: 0.041
+record:
+  description: What was read, without secrets, for O(replay).
+  returned: when O(record)
+  type: dict
+  sample: {"version": 1, "check": "runbook_journal_info", "state": {}, "judged_by": {}}
 """
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.procedure.argspec import JOURNAL, LIMITS, ArgumentSpec
+from ..module_utils.procedure.argspec import JOURNAL, LIMITS, RECORD, ArgumentSpec
 from ..module_utils.procedure.history import History
 from ..module_utils.procedure.info import run_info
 
@@ -173,7 +179,7 @@ OPTIONS = ArgumentSpec(
 
 
 def main() -> None:
-    module = AnsibleModule(supports_check_mode=True, **OPTIONS.merge(JOURNAL).to_kwargs())
+    module = AnsibleModule(supports_check_mode=True, **OPTIONS.merge(JOURNAL, RECORD).to_kwargs())
     run_info(module, History)
 
 

@@ -22,6 +22,7 @@ description:
   - The token, the licence and values of the configuration are never returned, and nothing is changed.
 author: fieldops.runbooks contributors (@fieldops)
 extends_documentation_fragment:
+  - fieldops.runbooks.record
   - fieldops.runbooks.sesam
   - fieldops.runbooks.sesam.container
   - fieldops.runbooks.attributes
@@ -343,12 +344,17 @@ elapsed:
   returned: always
   type: float
   sample: 0.42
+record:
+  description: What was read, without secrets, for O(replay).
+  returned: when O(record)
+  type: dict
+  sample: {"version": 1, "check": "sesam_node_info", "state": {}, "judged_by": {}}
 """
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.connect.docker import DockerError
-from ..module_utils.procedure.argspec import ArgumentSpec
+from ..module_utils.procedure.argspec import RECORD, ArgumentSpec
 from ..module_utils.procedure.info import run_info
 from ..module_utils.sesam.argspec import API, CONTAINER
 from ..module_utils.sesam.container import ContainerError
@@ -377,7 +383,7 @@ OPTIONS = API.merge(
 
 
 def main() -> None:
-    module = AnsibleModule(supports_check_mode=True, **OPTIONS.to_kwargs())
+    module = AnsibleModule(supports_check_mode=True, **OPTIONS.merge(RECORD).to_kwargs())
     run_info(module, NodeInfo, (SesamError, ContainerError, DockerError))
 
 

@@ -24,6 +24,7 @@ description:
   - Passwords of images are not even asked for, and nothing is changed.
 author: fieldops.runbooks contributors (@fieldops)
 extends_documentation_fragment:
+  - fieldops.runbooks.record
   - fieldops.runbooks.mongodb
   - fieldops.runbooks.talus.docker
   - fieldops.runbooks.attributes
@@ -386,13 +387,18 @@ elapsed:
   returned: always
   type: float
   sample: 0.31
+record:
+  description: What was read, without secrets, for O(replay).
+  returned: when O(record)
+  type: dict
+  sample: {"version": 1, "check": "talus_info", "state": {}, "judged_by": {}}
 """
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.connect.mongo import OPTIONS as MONGODB
 from ..module_utils.connect.mongo import MongoError
-from ..module_utils.procedure.argspec import ArgumentSpec
+from ..module_utils.procedure.argspec import RECORD, ArgumentSpec
 from ..module_utils.procedure.info import run_info
 from ..module_utils.talus.argspec import DOCKER
 from ..module_utils.talus.errors import TalusError
@@ -423,7 +429,7 @@ OPTIONS = ArgumentSpec(
 
 
 def main() -> None:
-    module = AnsibleModule(supports_check_mode=True, **DOCKER.merge(OPTIONS, ArgumentSpec(MONGODB)).to_kwargs())
+    module = AnsibleModule(supports_check_mode=True, **DOCKER.merge(OPTIONS, ArgumentSpec(MONGODB), RECORD).to_kwargs())
     run_info(module, TalusInfo, (TalusError, MongoError))
 
 

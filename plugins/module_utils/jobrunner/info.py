@@ -39,6 +39,7 @@ class BackendInfo(Check[BackendState]):
     """Reads only."""
 
     name = "jobrunner_info"
+    judged_by = ("limits",)
 
     def __init__(self, params: Mapping[str, Any]) -> None:
         self.place = Place.of(params)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, List, Mapping, Sequence, Tuple
 
 from ..connect.libvirt import Libvirt, LibvirtError
 from ..procedure.check import Check
@@ -27,7 +27,6 @@ class DomainInfo(Check[DomainsState]):
         self.agent: bool = params["agent"]
         # Only what asks the guests themselves must be able to do more than look.
         self.libvirt = Libvirt(params["uri"], seconds("timeout", params["timeout"]), readonly=not self.agent)
-        self.missing: Dict[str, str] = {}
 
     def close(self) -> None:
         self.libvirt.close()
@@ -37,23 +36,23 @@ class DomainInfo(Check[DomainsState]):
         domains = [domain for domain in read_domains(self.libvirt, self.kinds) if self._asked(domain)]
         if self.libvirt.local:
             domains = with_files(domains)
-        return DomainsState(self._with_addresses(domains), versions)
+        domains, unknown = self._with_addresses(domains)
+        return DomainsState(domains, versions, unknown)
 
     def _asked(self, domain: Domain) -> bool:
         return (not self.names or domain.name in self.names) and (not self.wanted or domain.kind in self.wanted)
 
-    def _with_addresses(self, domains: Sequence[Domain]) -> Sequence[Domain]:
+    def _with_addresses(self, domains: Sequence[Domain]) -> Tuple[Sequence[Domain], str]:
         """What cannot be asked of networks or guests is told, and the rest goes on."""
         try:
-            return with_addresses(self.libvirt, domains, self.agent, self.libvirt.networks())
+            return with_addresses(self.libvirt, domains, self.agent, self.libvirt.networks()), ""
         except (LibvirtError, VirtualError) as exc:
-            self.missing["addresses"] = str(exc)
-            return domains
+            return domains, str(exc)
 
     def diagnose(self, state: DomainsState) -> List[Finding]:
         findings = diagnose(state.domains)
-        if "addresses" in self.missing:
-            text = "the addresses of domains cannot be told: %s" % self.missing["addresses"]
+        if state.addresses_unknown:
+            text = "the addresses of domains cannot be told: %s" % state.addresses_unknown
             findings.append(Finding("libvirt.domain.addresses_unknown", "warning", "addresses", text))
         return findings
 
@@ -65,4 +64,5 @@ class DomainInfo(Check[DomainsState]):
         }
 
     def evidence(self, state: DomainsState) -> Mapping[str, Any]:
-        return {"uri": self.libvirt.uri, "versions": dict(state.versions), "missing": dict(self.missing)}
+        missing = {"addresses": state.addresses_unknown} if state.addresses_unknown else {}
+        return {"uri": self.libvirt.uri, "versions": dict(state.versions), "missing": missing}

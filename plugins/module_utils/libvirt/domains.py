@@ -85,6 +85,8 @@ class DomainsState:
 
     domains: Sequence[Domain]
     versions: Mapping[str, str]
+    addresses_unknown: str = ""
+    """Why the addresses of domains cannot be told."""
 
     def named(self, name: str) -> Optional[Domain]:
         return next((domain for domain in self.domains if domain.name == name), None)

@@ -19,6 +19,7 @@ from .networks import NetworksState, read_networks
 
 class NetworkInfo(Check[NetworksState]):
     name = "libvirt_network_info"
+    judged_by = ("names", "wanted")
 
     def __init__(self, params: Mapping[str, Any]) -> None:
         self.names: Sequence[str] = params["name"]

@@ -41,6 +41,7 @@ class ReplicaSetInfo(Check[Look]):
     """One look, or looks until the server is fine."""
 
     name = "mongodb.replica_set"
+    judged_by = ("behind_max",)
 
     def __init__(self, params: Mapping[str, Any]) -> None:
         self.wait: float = params["wait"]

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
+from dataclasses import replace
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from ..procedure.check import Check
 from ..procedure.envelope import Finding
@@ -93,6 +94,7 @@ class HealthInfo(Check[NodeState]):
     """Reads only."""
 
     name = "node_health_info"
+    judged_by = ("expected",)
 
     def __init__(self, params: Mapping[str, Any]) -> None:
         self.expected = parse(params)
@@ -114,6 +116,11 @@ class HealthInfo(Check[NodeState]):
 
     def evidence(self, state: NodeState) -> Mapping[str, Any]:
         return state.evidence
+
+    def kept(self, state: NodeState) -> Tuple[NodeState, Mapping[str, Any]]:
+        """Without what is only sent."""
+        asked = [replace(each, body=None, headers={}, secrets=()) for each in self.expected.http]
+        return state, {"expected": self.expected._replace(http=asked)}
 
 
 def diagnose(expected: Expected, state: NodeState) -> List[Finding]:

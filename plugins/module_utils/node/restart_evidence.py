@@ -10,11 +10,10 @@ larger than some limit, and the oldest go first. Secrets are left out as far as 
 from __future__ import annotations
 
 import os
-import re
 import time
 from typing import Iterator, List, Sequence, Tuple
 
-from ..connect.command import redact
+from ..connect import redact
 from ..connect.files import tail
 from ..connect.procfs import Process
 from ..connect.service import ServiceError, call, program
@@ -26,13 +25,6 @@ PROCESSES_KEPT = 64
 FILE_KEPT = 262144
 LINES_KEPT = 200
 _CALL_TIMEOUT = 10.0
-_HIDDEN = "********"
-_WORDS = r"passw(?:or)?d|passwd|passphrase|pwd|secret|token|credential|api[_-]?key|private[_-]?key|access[_-]?key|cookie|authorization"
-_NAME = r"[A-Za-z0-9_.-]*(?:%s)[A-Za-z0-9_-]*" % _WORDS
-_PAIR = re.compile(r"(?i)(?P<name>%s)(?P<sign>[\"']?\s*[=:]\s*)(?P<value>\"[^\"]*\"|'[^']*'|(?:bearer|basic)\s+\S+|[^\s,;&]+)" % _NAME)
-_FLAGGED = re.compile(r"(?i)(?P<name>(?<!\S)--?%s)(?P<sign>\s+)(?P<value>[^\s-]\S*)" % _NAME)
-_FLAG = re.compile(r"(?i)^--?%s$" % _NAME)
-_ENVIRONMENT = re.compile(r"^(?:Environment|PassEnvironment|SetCredential\w*|LoadCredential\w*)=")
 _STATUS = ("Name", "State", "PPid", "Uid", "FDSize", "VmRSS", "VmSwap", "Threads", "SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt")
 
 
@@ -75,7 +67,7 @@ def _told(seen: Seen) -> Iterator[Tuple[str, str]]:
         ["systemctl", "status", "--no-pager", "--full", lines, "--", seen.id],
         ["journalctl", "--no-pager", "--quiet", "--output=short-iso", lines, "--unit", seen.id],
     ):
-        yield " ".join(command), without_secrets(_said(command))
+        yield " ".join(command), redact.text(_said(command))
 
 
 def _said(command: Sequence[str]) -> str:
@@ -91,7 +83,7 @@ def _said(command: Sequence[str]) -> str:
 
 def _process(process: Process) -> str:
     pid = process.pid
-    rows = [("command line", " ".join(without_secret_words(process.argv))), ("owner", process.owner)]
+    rows = [("command line", " ".join(redact.words(process.argv))), ("owner", process.owner)]
     rows += [("open files", _count(pid)), ("waits in", _file(pid, "wchan")), ("kernel stack", _file(pid, "stack"))]
     rows += [("status", "\n".join(line for line in _file(pid, "status").splitlines() if line.split(":")[0] in _STATUS))]
     return "".join("%s: %s\n" % (name, value) for name, value in rows)
@@ -118,27 +110,4 @@ def _log(path: str) -> str:
         lines: List[str] = tail(path, FILE_KEPT // 2)[-LINES_KEPT:] if os.path.isfile(path) else ["[not a file]"]
     except OSError as exc:
         lines = ["[not read: %s]" % exc.strerror]
-    return "%s\n%s" % (path, without_secrets("\n".join(lines)))
-
-
-# -- secrets -----------------------------------------------------------------------------------------------------------
-
-
-def without_secrets(text: str) -> str:
-    """Text without what follows a name such as password or token, passwords in URLs, and the environment of a unit."""
-    kept = [line for line in text.splitlines() if not _ENVIRONMENT.match(line)]
-    return redact(_FLAGGED.sub(_hide, _PAIR.sub(_hide, "\n".join(kept))), ()) + "\n"
-
-
-def without_secret_words(argv: Sequence[str]) -> List[str]:
-    """A command line likewise; the word after an option that is named so is hidden as well."""
-    shown: List[str] = []
-    hide = False
-    for word in argv:
-        shown.append(_HIDDEN if hide else without_secrets(word).rstrip("\n"))
-        hide = not hide and _FLAG.match(word) is not None
-    return shown
-
-
-def _hide(found: re.Match[str]) -> str:
-    return found["name"] + found["sign"] + _HIDDEN
+    return "%s\n%s" % (path, redact.text("\n".join(lines)) + "\n")

@@ -43,6 +43,8 @@ class ArgumentSpec:
         }
 
 
+RECORD = ArgumentSpec({"record": {"type": "bool", "default": False}, "replay": {"type": "path"}}, mutually_exclusive=[("record", "replay")])
+
 JOURNAL = ArgumentSpec({"journal_dir": {"type": "path"}})
 
 LIMITS = ArgumentSpec(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, Generic, Iterator, List, Mapping, Optional, Sequence, TypeVar
+from typing import Any, Generic, Iterator, List, Mapping, Optional, Sequence, Tuple, TypeVar
 
 from .envelope import Change, Finding, Outcome
 from .errors import Refusal
@@ -21,6 +21,8 @@ class Check(ABC, Generic[S]):
     """The left half: reads, and says what it sees. ``diagnose`` and ``facts`` are pure."""
 
     name: str
+    judged_by: Tuple[str, ...] = ()
+    """Attributes that ``diagnose`` needs beside the state. They are recorded with it, so that it can be judged again without the options."""
 
     @abstractmethod
     def observe(self) -> S:
@@ -37,6 +39,10 @@ class Check(ABC, Generic[S]):
     def evidence(self, state: S) -> Mapping[str, Any]:
         """What the findings rest on."""
         return {}
+
+    def kept(self, state: S) -> Tuple[S, Mapping[str, Any]]:
+        """What is recorded: the state, and the values of ``judged_by``; without what no finding needs."""
+        return state, {name: getattr(self, name) for name in self.judged_by}
 
 
 class Procedure(Check[S]):
@@ -85,7 +91,11 @@ class Result:
 
 def inspect(check: Check[S]) -> Result:
     """Run the left half."""
-    state = check.observe()
+    return judged(check, check.observe())
+
+
+def judged(check: Check[S], state: S) -> Result:
+    """What is said of a state."""
     return Result(check.diagnose(state), check.facts(state), check.evidence(state))
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from dataclasses import asdict
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional
+from dataclasses import asdict, replace
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from .check import Check
 from .envelope import Finding, Remedy
@@ -29,10 +29,12 @@ class History(Check[HistoryState]):
     """Reads the journal; creates nothing, not even the directory."""
 
     name = "runbook_journal_info"
+    judged_by = ("directory",)
 
     def __init__(self, params: Mapping[str, Any]) -> None:
         self.journal = Journal(params["journal_dir"])
         self.limits = limits_of(params.get("limits_dir"), self.journal.directory)
+        self.directory = self.journal.directory
         self.wanted: Optional[str] = params["undo_id"]
         self.fix: Optional[str] = params["fix"]
         self.limit: int = params["limit"]
@@ -56,8 +58,13 @@ class History(Check[HistoryState]):
     def diagnose(self, state: HistoryState) -> List[Finding]:
         stopped = [run for run in state.runs if run.status == "unfinished" and not _at_work(run, state.holder)]
         found = [self._stopped(run) for run in stopped if not any(undo.status == "ok" for undo in state.undone_by.get(run.undo_id, ()))]
-        found += [Finding("runbook.journal.unreadable", "warning", self.journal.directory, text) for text in state.unreadable]
-        return found or [Finding("runbook.journal.ok", "ok", self.journal.directory, "no run was left unfinished")]
+        found += [Finding("runbook.journal.unreadable", "warning", self.directory, text) for text in state.unreadable]
+        return found or [Finding("runbook.journal.ok", "ok", self.directory, "no run was left unfinished")]
+
+    def kept(self, state: HistoryState) -> Tuple[HistoryState, Mapping[str, Any]]:
+        """Without before images: what was in a table is nothing that a finding needs."""
+        undone_by = {undo_id: [replace(run, changes=[]) for run in runs] for undo_id, runs in state.undone_by.items()}
+        return super().kept(state._replace(runs=[replace(run, changes=[]) for run in state.runs], undone_by=undone_by))
 
     def _stopped(self, run: Run) -> Finding:
         return Finding(

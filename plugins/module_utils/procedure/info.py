@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import closing
 from typing import Any, Callable, Mapping, NoReturn, Tuple, Type
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .check import Check, Result, inspect
+from ..connect import redact
+from .check import Check, Result, judged
 from .errors import RunbookError
+from .record import recorded, replayed
 
 Errors = Tuple[Type[Exception], ...]
 
@@ -21,14 +24,42 @@ def run_info(module: AnsibleModule, factory: Callable[[Mapping[str, Any]], Check
     """Observe, diagnose, exit. ``errors`` are the exceptions of the system that are told by their message alone."""
     started = time.monotonic()
     expected: Errors = (RunbookError, *errors)
+    record: dict[str, Any] = {}
     try:
-        with closing(Closer(factory(module.params))) as holder:
-            result = inspect(holder.check)
+        if module.params.get("replay"):
+            result = _replay(factory, module.params["replay"])
+        else:
+            with closing(Closer(factory(module.params))) as holder:
+                state = holder.check.observe()
+                result = judged(holder.check, state)
+                if module.params.get("record"):
+                    record = {"record": recorded(holder.check, state, redact)}
     except expected as exc:
         told = dict(getattr(exc, "detail", {}), elapsed=elapsed(started), msg=str(exc))
-        module.fail_json(**legible(told))
+        module.fail_json(**_shown(module, told))
     # A look changes nothing, but for a file that it was asked to write; the check says so among its facts.
-    module.exit_json(**legible(dict({"changed": False}, **facts_of(result, started))))
+    module.exit_json(**legible(dict(record, **_shown(module, dict({"changed": False}, **facts_of(result, started))))))
+
+
+def _replay(kind: Any, path: str) -> Result:
+    """The findings of what was recorded. Nothing is connected to, and no option but this counts."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            record = json.load(file)
+    except OSError as exc:
+        raise RunbookError("replay: %s cannot be read: %s" % (path, exc.strerror)) from exc
+    except ValueError as exc:
+        raise RunbookError("replay: %s is no JSON: %s" % (path, exc)) from exc
+    check, state = replayed(kind, record)
+    try:
+        return Result(list(check.diagnose(state)), {}, {"replayed": path})
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as exc:
+        raise RunbookError("replay: %s is no state that %s has recorded: %s" % (path, kind.name, exc)) from exc
+
+
+def _shown(module: AnsibleModule, told: Any) -> Any:
+    """Of looks that may be recorded, results go into bundles and reports."""
+    return redact.tree(legible(told)) if "record" in module.params else legible(told)
 
 
 class Closer:

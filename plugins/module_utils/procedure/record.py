@@ -154,14 +154,62 @@ def _list(value: Values) -> List[Any]:
     return [_decode(each) for each in value["of"]]
 
 
-def recorded(check: str, state: Any, text: Callable[[str], str] = str) -> Dict[str, Any]:
-    """What a result carries."""
-    return {"version": VERSION, "check": check, "state": encode(state, text)}
+def cleaned(value: Any, redact: Any) -> Any:
+    """Encoded values without secrets. ``redact`` knows them: by the name of an entry, by the word before, by their shape."""
+    if isinstance(value, str):
+        return redact.text(value)
+    if isinstance(value, list):
+        whole = all(isinstance(each, str) for each in value)  # such as a command line
+        return redact.words(value) if whole else [cleaned(each, redact) for each in value]
+    if not isinstance(value, dict):
+        return value
+    kind = value.get(KIND)
+    if kind is None:
+        return {key: _entry(key, each, redact) for key, each in value.items()}
+    if kind in ("bytes", "bytearray"):
+        return dict(value, of=base64.b64encode(redact.data(base64.b64decode(value["of"]))).decode("ascii"))
+    if kind in ("enum", "float", "timedelta", "datetime", "date"):
+        return value
+    if kind == "dict":
+        return dict(value, of=[[cleaned(key, redact), _entry(key, each, redact)] for key, each in value["of"]])
+    return dict(value, of=cleaned(value["of"], redact))
 
 
-def replayed(check: str, record: Mapping[str, Any]) -> Any:
-    """The state of such a record, if it is one of this check."""
+def _entry(name: Any, value: Any, redact: Any) -> Any:
+    secret = isinstance(name, str) and redact.secret_name(name)
+    return _hidden(value, redact) if secret else cleaned(value, redact)
+
+
+def _hidden(value: Any, redact: Any) -> Any:
+    """The same types, so that it can be read again, without a word."""
+    if isinstance(value, dict) and KIND in value:
+        if value[KIND] in ("bytes", "bytearray"):
+            return dict(value, of=base64.b64encode(redact.HIDDEN.encode("ascii")).decode("ascii"))
+        kept = value[KIND] in ("enum", "float", "timedelta", "datetime", "date")
+        return value if kept else dict(value, of=_hidden(value["of"], redact))
+    if isinstance(value, dict):
+        return {key: _hidden(each, redact) for key, each in value.items()}
+    return [_hidden(each, redact) for each in value] if isinstance(value, list) else redact.hidden(value)
+
+
+def recorded(check: Any, state: Any, redact: Any) -> Dict[str, Any]:
+    """What a result carries: what was read, and what it is judged by."""
+    state, judged_by = check.kept(state)
+    told = {"state": encode(state), "judged_by": {name: encode(value) for name, value in judged_by.items()}}
+    return dict({"version": VERSION, "check": check.name}, **{name: cleaned(value, redact) for name, value in told.items()})
+
+
+def replayed(kind: Any, record: Any) -> Tuple[Any, Any]:
+    """A check that was never connected to anything, and the state that it is to judge, from a record of the same check."""
+    if not isinstance(record, dict):
+        raise RunbookError("a record is a mapping with check, version, state and judged_by, not a %s" % type(record).__name__)
     told: Tuple[Optional[Any], Optional[Any]] = (record.get("check"), record.get("version"))
-    if told != (check, VERSION) or "state" not in record:
-        raise RunbookError("replay takes what %s has recorded (version %d), not %s of version %s" % (check, VERSION, *told))
-    return decode(record["state"])
+    if told != (kind.name, VERSION) or "state" not in record:
+        raise RunbookError("replay takes what %s has recorded (version %d), not %s of version %s" % (kind.name, VERSION, *told))
+    judged_by = record.get("judged_by") or {}
+    if set(judged_by) != set(kind.judged_by):
+        raise RunbookError("this is no record of this version of %s: it is judged by %s" % (kind.name, ", ".join(kind.judged_by) or "the state alone"))
+    check = object.__new__(kind)  # its constructor reads options, and may connect
+    for name, value in judged_by.items():
+        setattr(check, name, decode(value))
+    return check, decode(record["state"])

@@ -34,6 +34,7 @@ class BrokerInfo(Check[Look]):
     """Reads only."""
 
     name = "rabbitmq_info"
+    judged_by = ("wanted",)
 
     def __init__(self, params: Mapping[str, Any]) -> None:
         self.params = params

@@ -30,6 +30,7 @@ class NodeInfo(Check[NodeState]):
     """Reads only. The machine first, since it answers where the API does not."""
 
     name = "sesam_node_info"
+    judged_by = ("limits",)
 
     def __init__(self, params: Mapping[str, Any]) -> None:
         self.params = params

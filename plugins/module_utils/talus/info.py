@@ -43,6 +43,7 @@ class TalusInfo(Check[TalusState]):
     """Reads only."""
 
     name = "talus_info"
+    judged_by = ("limits",)
 
     def __init__(self, params: Mapping[str, Any]) -> None:
         self.params = params

@@ -38,6 +38,7 @@ def read_cluster(consul: Consul) -> Cluster:
 
 class HareInfo(Check[HareView]):
     name = "hare_info"
+    judged_by = ("max_backlog",)
 
     def __init__(self, params: Mapping[str, Any]) -> None:
         self.consul = Consul(params)

@@ -31,6 +31,7 @@ def look(process: Process, limits: Limits, **request: Any) -> Live:
 
 class ProcessInfo(Check[Live]):
     name = "motr_process_info"
+    judged_by = ("stuck_after",)
 
     def __init__(self, params: Mapping[str, Any]) -> None:
         if not 0 <= params["limit"] <= _MOST:
@@ -38,6 +39,7 @@ class ProcessInfo(Check[Live]):
         if not params["stuck_after"] > 0:
             raise MotrError("stuck_after must be more than 0 seconds, not %s" % params["stuck_after"])
         self.params = params
+        self.stuck_after: float = params["stuck_after"]
         self.limits = limits_of(params)
 
     def observe(self) -> Live:
@@ -53,7 +55,7 @@ class ProcessInfo(Check[Live]):
             return Live(process, fault=exc.finding)
 
     def diagnose(self, state: Live) -> List[Finding]:
-        return diagnose(state, self.params["stuck_after"])
+        return diagnose(state, self.stuck_after)
 
     def facts(self, state: Live) -> Mapping[str, Any]:
         return facts(state)

@@ -12,7 +12,7 @@ from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.check 
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.envelope import Change, Finding, Outcome, Remedy
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.errors import RunbookError
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.journal import Journal
-from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.record import decode, encode, recorded, replayed
+from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.record import decode, encode
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -106,13 +106,3 @@ def test_what_is_no_value_is_refused_by_its_type(value: Any) -> None:
 def test_nothing_but_states_is_made_of_a_record(record: Any) -> None:
     with pytest.raises(RunbookError, match="no state that this version"):
         decode({"deep": [record]})
-
-
-def test_a_record_is_of_one_check() -> None:
-    record = json.loads(json.dumps(recorded("one_info", (FINDING,))))
-    assert replayed("one_info", record) == (FINDING,)
-    for other in ({**record, "version": 2}, {"version": 1, "check": "one_info"}, {}):
-        with pytest.raises(RunbookError, match="replay takes what one_info has recorded"):
-            replayed("one_info", other)
-    with pytest.raises(RunbookError, match="not one_info of version 1"):
-        replayed("other_info", record)
