@@ -246,7 +246,7 @@ from ..module_utils.fits.argspec import POSTGRES, WORKERS
 from ..module_utils.fits.errors import FitsError
 from ..module_utils.fits.queue_info import QueueInfo
 from ..module_utils.fits.tables import QUEUES
-from ..module_utils.procedure.argspec import RECORD, ArgumentSpec
+from ..module_utils.procedure.argspec import ArgumentSpec
 from ..module_utils.procedure.info import run_info
 
 OPTIONS = ArgumentSpec(
@@ -261,7 +261,7 @@ OPTIONS = ArgumentSpec(
 
 
 def main() -> None:
-    module = AnsibleModule(supports_check_mode=True, **OPTIONS.merge(POSTGRES, WORKERS, RECORD).to_kwargs())
+    module = AnsibleModule(supports_check_mode=True, **OPTIONS.merge(POSTGRES, WORKERS).recordable().to_kwargs())
     run_info(module, QueueInfo, (PostgresError, FitsError))
 
 

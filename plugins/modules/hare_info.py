@@ -267,7 +267,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils.motr.errors import MotrError
 from ..module_utils.motr.hare.argspec import CONSUL
 from ..module_utils.motr.hare.info import HareInfo
-from ..module_utils.procedure.argspec import RECORD, ArgumentSpec
+from ..module_utils.procedure.argspec import ArgumentSpec
 from ..module_utils.procedure.info import run_info
 
 OPTIONS = ArgumentSpec(
@@ -279,7 +279,7 @@ OPTIONS = ArgumentSpec(
 
 
 def main() -> None:
-    module = AnsibleModule(supports_check_mode=True, **OPTIONS.merge(CONSUL, RECORD).to_kwargs())
+    module = AnsibleModule(supports_check_mode=True, **OPTIONS.merge(CONSUL).recordable().to_kwargs())
     run_info(module, HareInfo, (MotrError,))
 
 

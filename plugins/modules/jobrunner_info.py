@@ -390,7 +390,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils.jobrunner.argspec import PLACE
 from ..module_utils.jobrunner.errors import JobRunnerError
 from ..module_utils.jobrunner.info import BackendInfo
-from ..module_utils.procedure.argspec import RECORD, ArgumentSpec
+from ..module_utils.procedure.argspec import ArgumentSpec
 from ..module_utils.procedure.info import run_info
 
 OPTIONS = ArgumentSpec(
@@ -409,7 +409,7 @@ OPTIONS = ArgumentSpec(
 
 
 def main() -> None:
-    module = AnsibleModule(supports_check_mode=True, **PLACE.merge(OPTIONS, RECORD).to_kwargs())
+    module = AnsibleModule(supports_check_mode=True, **PLACE.merge(OPTIONS).recordable().to_kwargs())
     run_info(module, BackendInfo, (JobRunnerError,))
 
 

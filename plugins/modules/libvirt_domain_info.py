@@ -217,7 +217,7 @@ from ..module_utils.connect.libvirt import LibvirtError
 from ..module_utils.libvirt.argspec import CONNECTION, KINDS
 from ..module_utils.libvirt.domain_info import DomainInfo
 from ..module_utils.libvirt.errors import VirtualError
-from ..module_utils.procedure.argspec import RECORD, ArgumentSpec
+from ..module_utils.procedure.argspec import ArgumentSpec
 from ..module_utils.procedure.info import run_info
 
 OPTIONS = ArgumentSpec(
@@ -231,7 +231,7 @@ OPTIONS = ArgumentSpec(
 
 
 def main() -> None:
-    module = AnsibleModule(supports_check_mode=True, **OPTIONS.merge(CONNECTION, KINDS, RECORD).to_kwargs())
+    module = AnsibleModule(supports_check_mode=True, **OPTIONS.merge(CONNECTION, KINDS).recordable().to_kwargs())
     run_info(module, DomainInfo, (LibvirtError, VirtualError))
 
 

@@ -194,7 +194,7 @@ from ..module_utils.connect.libvirt import LibvirtError
 from ..module_utils.libvirt.argspec import CONNECTION, HOSTS
 from ..module_utils.libvirt.errors import VirtualError
 from ..module_utils.libvirt.network_info import NetworkInfo
-from ..module_utils.procedure.argspec import RECORD, ArgumentSpec
+from ..module_utils.procedure.argspec import ArgumentSpec
 from ..module_utils.procedure.info import run_info
 
 OPTIONS = ArgumentSpec(
@@ -207,7 +207,7 @@ OPTIONS = ArgumentSpec(
 
 
 def main() -> None:
-    module = AnsibleModule(supports_check_mode=True, **OPTIONS.merge(CONNECTION, HOSTS, RECORD).to_kwargs())
+    module = AnsibleModule(supports_check_mode=True, **OPTIONS.merge(CONNECTION, HOSTS).recordable().to_kwargs())
     run_info(module, NetworkInfo, (LibvirtError, VirtualError))
 
 

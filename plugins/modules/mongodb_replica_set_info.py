@@ -268,7 +268,7 @@ record:
   description: What was read, without secrets, for O(replay).
   returned: when O(record)
   type: dict
-  sample: {"version": 1, "check": "mongodb.replica_set", "state": {}, "judged_by": {}}
+  sample: {"version": 1, "check": "mongodb_replica_set_info", "state": {}, "judged_by": {}}
 """
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
@@ -277,14 +277,14 @@ from ..module_utils.connect.mongo import IMPORT_ERROR, MongoError
 from ..module_utils.mongodb.argspec import CONNECTION
 from ..module_utils.mongodb.errors import MongodbError
 from ..module_utils.mongodb.info import ReplicaSetInfo
-from ..module_utils.procedure.argspec import RECORD, ArgumentSpec
+from ..module_utils.procedure.argspec import ArgumentSpec
 from ..module_utils.procedure.info import run_info
 
 OPTIONS = ArgumentSpec({"wait": {"type": "float", "default": 0.0}, "behind_max": {"type": "float", "default": 60.0}})
 
 
 def main() -> None:
-    module = AnsibleModule(supports_check_mode=True, **CONNECTION.merge(OPTIONS, RECORD).to_kwargs())
+    module = AnsibleModule(supports_check_mode=True, **CONNECTION.merge(OPTIONS).recordable().to_kwargs())
     if IMPORT_ERROR is not None and not module.params["replay"]:
         module.fail_json(msg=missing_required_lib("pymongo"), exception=IMPORT_ERROR)
     run_info(module, ReplicaSetInfo, (MongodbError, MongoError))

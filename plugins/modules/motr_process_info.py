@@ -306,7 +306,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.motr.errors import MotrError
 from ..module_utils.motr.live.look import GDB, ProcessInfo
-from ..module_utils.procedure.argspec import RECORD, ArgumentSpec
+from ..module_utils.procedure.argspec import ArgumentSpec
 from ..module_utils.procedure.info import run_info
 
 OPTIONS = ArgumentSpec(
@@ -320,7 +320,7 @@ OPTIONS = ArgumentSpec(
 
 
 def main() -> None:
-    module = AnsibleModule(supports_check_mode=True, **GDB.merge(OPTIONS, RECORD).to_kwargs())
+    module = AnsibleModule(supports_check_mode=True, **GDB.merge(OPTIONS).recordable().to_kwargs())
     run_info(module, ProcessInfo, (MotrError,))
 
 

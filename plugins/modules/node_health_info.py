@@ -1036,12 +1036,11 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.node.argspec import HEALTH
 from ..module_utils.node.health import HealthInfo
-from ..module_utils.procedure.argspec import RECORD
 from ..module_utils.procedure.info import run_info
 
 
 def main() -> None:
-    module = AnsibleModule(supports_check_mode=True, **HEALTH.merge(RECORD).to_kwargs())
+    module = AnsibleModule(supports_check_mode=True, **HEALTH.recordable().to_kwargs())
     run_info(module, HealthInfo)
 
 

@@ -415,7 +415,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.parameters import env_fallback
 
 from ..module_utils.connect.docker import DEFAULT_HOST
-from ..module_utils.procedure.argspec import RECORD, ArgumentSpec
+from ..module_utils.procedure.argspec import ArgumentSpec
 from ..module_utils.procedure.info import run_info
 from ..module_utils.rabbitmq.errors import RabbitMQError
 from ..module_utils.rabbitmq.info import BrokerInfo
@@ -445,7 +445,7 @@ OPTIONS = ArgumentSpec(
 
 
 def main() -> None:
-    module = AnsibleModule(supports_check_mode=True, **OPTIONS.merge(RECORD).to_kwargs())
+    module = AnsibleModule(supports_check_mode=True, **OPTIONS.recordable().to_kwargs())
     run_info(module, BrokerInfo, (RabbitMQError,))
 
 

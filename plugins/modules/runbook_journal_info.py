@@ -169,7 +169,7 @@ record:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.procedure.argspec import JOURNAL, LIMITS, RECORD, ArgumentSpec
+from ..module_utils.procedure.argspec import JOURNAL, LIMITS, ArgumentSpec
 from ..module_utils.procedure.history import History
 from ..module_utils.procedure.info import run_info
 
@@ -179,7 +179,7 @@ OPTIONS = ArgumentSpec(
 
 
 def main() -> None:
-    module = AnsibleModule(supports_check_mode=True, **OPTIONS.merge(JOURNAL, RECORD).to_kwargs())
+    module = AnsibleModule(supports_check_mode=True, **OPTIONS.merge(JOURNAL).recordable().to_kwargs())
     run_info(module, History)
 
 

@@ -354,7 +354,7 @@ record:
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.connect.docker import DockerError
-from ..module_utils.procedure.argspec import RECORD, ArgumentSpec
+from ..module_utils.procedure.argspec import ArgumentSpec
 from ..module_utils.procedure.info import run_info
 from ..module_utils.sesam.argspec import API, CONTAINER
 from ..module_utils.sesam.container import ContainerError
@@ -383,7 +383,7 @@ OPTIONS = API.merge(
 
 
 def main() -> None:
-    module = AnsibleModule(supports_check_mode=True, **OPTIONS.merge(RECORD).to_kwargs())
+    module = AnsibleModule(supports_check_mode=True, **OPTIONS.recordable().to_kwargs())
     run_info(module, NodeInfo, (SesamError, ContainerError, DockerError))
 
 

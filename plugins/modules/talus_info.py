@@ -398,7 +398,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.connect.mongo import OPTIONS as MONGODB
 from ..module_utils.connect.mongo import MongoError
-from ..module_utils.procedure.argspec import RECORD, ArgumentSpec
+from ..module_utils.procedure.argspec import ArgumentSpec
 from ..module_utils.procedure.info import run_info
 from ..module_utils.talus.argspec import DOCKER
 from ..module_utils.talus.errors import TalusError
@@ -429,7 +429,7 @@ OPTIONS = ArgumentSpec(
 
 
 def main() -> None:
-    module = AnsibleModule(supports_check_mode=True, **DOCKER.merge(OPTIONS, ArgumentSpec(MONGODB), RECORD).to_kwargs())
+    module = AnsibleModule(supports_check_mode=True, **DOCKER.merge(OPTIONS, ArgumentSpec(MONGODB)).recordable().to_kwargs())
     run_info(module, TalusInfo, (TalusError, MongoError))
 
 

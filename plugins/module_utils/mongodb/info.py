@@ -40,7 +40,7 @@ class Look:
 class ReplicaSetInfo(Check[Look]):
     """One look, or looks until the server is fine."""
 
-    name = "mongodb.replica_set"
+    name = "mongodb_replica_set_info"
     judged_by = ("behind_max",)
 
     def __init__(self, params: Mapping[str, Any]) -> None:

@@ -32,6 +32,14 @@ class ArgumentSpec:
             merged.required_by.update(spec.required_by)
         return merged
 
+    def recordable(self) -> ArgumentSpec:
+        """What a look takes whose record can be replayed; then no other option counts, and none is required."""
+        merged = self.merge(
+            ArgumentSpec({"record": {"type": "bool", "default": False}, "replay": {"type": "path"}}, mutually_exclusive=[("record", "replay")]),
+        )
+        merged.required_one_of = [(*names, "replay") for names in merged.required_one_of]
+        return merged
+
     def to_kwargs(self) -> Mapping[str, Any]:
         return {
             "argument_spec": deepcopy(self.options),  # AnsibleModule writes into defaults
@@ -42,8 +50,6 @@ class ArgumentSpec:
             "required_by": self.required_by,
         }
 
-
-RECORD = ArgumentSpec({"record": {"type": "bool", "default": False}, "replay": {"type": "path"}}, mutually_exclusive=[("record", "replay")])
 
 JOURNAL = ArgumentSpec({"journal_dir": {"type": "path"}})
 
