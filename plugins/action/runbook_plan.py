@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from datetime import datetime, timezone
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
@@ -17,6 +16,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.fieldops.runbooks.plugins.plugin_utils import looked, remediation
 from ansible_collections.fieldops.runbooks.plugins.plugin_utils.remediation import Limits, RemediationError, Step, Wish
+from ansible_collections.fieldops.runbooks.plugins.plugin_utils.tasks_file import said, write_tasks
 
 PLAYBOOKS = os.path.join(os.path.dirname(__file__), os.pardir, os.pardir, "playbooks")
 KNOWN_SCHEMAS = range(1, 3)
@@ -130,32 +130,6 @@ def _read_yaml(name: str) -> Any:
         return yaml.safe_load(file)
 
 
-class _Dumper(yaml.SafeDumper):
-    """Writes aliases out, and marks what is no template."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-class _Said(str):
-    """Text that came from a host."""
-
-
-_Dumper.add_representer(_Said, lambda dumper, text: dumper.represent_scalar("!unsafe", str(text)))
-
-
-def _said(value: Any) -> Any:
-    if isinstance(value, str):
-        return _Said(value)
-    if isinstance(value, Mapping):
-        return {str(key): _said(each) for key, each in value.items()}
-    return [_said(each) for each in value] if isinstance(value, (list, tuple)) else value
-
-
 def _write(tasks: Sequence[Mapping[str, Any]]) -> str:
     """Into the folder that ansible-core removes when the run ends."""
-    marked = [dict(task, vars=_said(task["vars"])) if "vars" in task else task for task in tasks]
-    descriptor, path = tempfile.mkstemp(prefix="remediation-", suffix=".yml", dir=C.DEFAULT_LOCAL_TMP)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        yaml.dump(marked, file, Dumper=_Dumper, sort_keys=False, allow_unicode=False, width=1000)
-    return path
+    return write_tasks([dict(task, vars=said(task["vars"])) if "vars" in task else task for task in tasks], C.DEFAULT_LOCAL_TMP, "remediation-")

@@ -50,6 +50,9 @@ _PUBLIC_NAME = re.compile(
 )
 _PUBLIC_VALUE = re.compile(r"(?i)^[\"']?(?:none|null|nil|true|false|yes|no|\*+|<[^<>]*>|-)?[\"']?[)\]}.,;/]*$")
 _HEADER = re.compile(r"(?i)(?P<name>\b(?:set-cookie|cookie|(?:proxy-)?authorization|x-[\w-]*(?:token|key)))(?P<sign>:[ \t]*)(?P<value>[^\n\"']+)")
+# "jwt: the token has expired" is a sentence; no token is a word among words. Of passwords this cannot be said.
+_SAID = re.compile(r"(?!(?i:bearer|basic|digest|token)\b)[A-Z]?[a-z]{1,11} [\"'A-Za-z]")
+_OF_SENTENCES = re.compile(r"(?i)(?:token|jwt|credentials?|cookies?|authorization)$")
 _PAIRS = (_UNIT, _HEADER, _FIRST, _PAIR, _FLAG_PAIR, _SQL, _XML)
 _HINT = re.compile(
     r"(?i)%s|eyJ|bearer|basic|digest|identified|://|-----BEGIN|gh[pousr]_|glpat-|xox|AKIA|ASIA|hv[sb]\.|sk_live|environment=|credential|\$" % _WORDS
@@ -78,7 +81,11 @@ def text(value: str, known: Sequence[str] = ()) -> str:
 def _hide(found: re.Match[str]) -> str:
     name = re.sub(r"^[\s<-]*(?:export\s+)?|[\s>].*$", "", found["name"], flags=re.DOTALL)
     public = _PUBLIC_NAME.search(name) is not None and not (name.lower() == "pwd" and not found["value"].startswith(("/", '"/', "'/")))
-    if public or _PUBLIC_VALUE.match(found["value"]):
+    if (
+        public
+        or _PUBLIC_VALUE.match(found["value"])
+        or (":" in found["sign"] and _OF_SENTENCES.search(name) and _SAID.match(found.string, found.start("value")))
+    ):
         return found[0]
     return found["name"] + found["sign"] + HIDDEN
 

@@ -49,6 +49,8 @@ def test_secrets_are_left_out(text: str, shown: str) -> None:
         f"eyJhbGciOiJSUzI1NiJ9.eyJhIjoiaHVzaCJ9.{WORD}",
         f"token={WORD}&x=1",
         f"https://h/x?access_token={WORD}&y=1",
+        f"authorization: bearer {WORD}",
+        f"token: {WORD} is not known",
         f"Cookie: a=b; session={WORD}",
         f"X-Api-Key: {WORD}",
         f"ALTER USER x PASSWORD '{WORD}'",
@@ -98,6 +100,9 @@ def test_at_the_beginning_of_a_line_a_value_goes_on_to_its_end(text: str) -> Non
         "authentication failed for user x",
         "key=value",
         "a:b@c",
+        "jwt: the token has expired",
+        "consul_token: which no token has",
+        "pass another one as jwt: Missing 'Authorization' header",
     ],
 )
 def test_what_is_no_secret_stays(text: str) -> None:
