@@ -122,7 +122,7 @@ def _part(host: str, kind: str, path: str, value: Any, **about: Any) -> Part:
 def file_name(text: str) -> str:
     """A plain name from any text; another text gives another name."""
     plain = re.sub(r"[^A-Za-z0-9_.@-]", "_", text).lstrip(".")[:100]
-    return plain if plain == text else "%s~%s" % (plain, hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:8])
+    return plain if plain == text and plain else "%s~%s" % (plain, hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:8])
 
 
 def fit(parts: Iterable[Part], most: int) -> Tuple[List[Part], List[Cut]]:
@@ -233,7 +233,7 @@ def _wrong(rows: Sequence[Mapping[str, Any]], files: Mapping[str, bytes]) -> Ite
 def _archive(path: str, most: int) -> Dict[str, bytes]:
     files: Dict[str, bytes] = {}
     try:
-        with tarfile.open(path, "r|gz") as archive:
+        with gzip.open(path) as packed, tarfile.open(fileobj=packed, mode="r|") as archive:
             for member in archive:
                 name = member.name.partition("/")[2]
                 if not member.isreg() or not _plain(name) or name in files:
@@ -243,6 +243,7 @@ def _archive(path: str, most: int) -> Dict[str, bytes]:
                     raise BundleError("%s is larger than any bundle: it was not read" % path)
                 content = archive.extractfile(member)
                 files[name] = content.read() if content else b""
+            packed.read(tarfile.RECORDSIZE)  # to its end, where its checksum is
     except OSError as exc:
         if not isinstance(exc, gzip.BadGzipFile) and exc.errno is not None:
             raise BundleError("the bundle %s cannot be read: %s" % (path, exc.strerror)) from exc
