@@ -14,7 +14,7 @@ import json
 import os
 import stat
 import time
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 from ..connect import redact
 from ..connect.docker import Docker, DockerError
@@ -27,7 +27,9 @@ from ..procedure.errors import RunbookError
 MOST_FILES = 200
 """Of one kind; the newest logs go first."""
 PROCESSES = 500
-Told = Tuple[str, Callable[[], str]]
+Text = Union[str, Tuple[str, int]]
+"""With the bytes that there were of it, where it is only the end."""
+Told = Tuple[str, Callable[[], Text]]
 
 
 class Kept(NamedTuple):
@@ -99,15 +101,17 @@ class Evidence(Check[Gathered]):
     def facts(self, state: Gathered) -> Mapping[str, Any]:
         return {"files": [each.to_dict() for each in state.files], "missing": dict(state.missing)}
 
-    def _kept(self, name: str, read: Callable[[], str], missing: Dict[str, str], limit: int) -> Any:
+    def _kept(self, name: str, read: Callable[[], Text], missing: Dict[str, str], limit: int) -> Optional[Kept]:
         try:
-            text = redact.text(read())
+            told = read()
         except (DockerError, ServiceError, OSError) as exc:
             missing[name] = redact.text(str(exc))
             return None
+        text = redact.text(told if isinstance(told, str) else told[0])
         data = text.encode("utf-8", "replace")
+        size = len(data) if isinstance(told, str) else told[1]
         # The newest is at the end; a character that was cut in two is left out.
-        return Kept(name, data[-limit:].decode("utf-8", "ignore") if len(data) > limit else text, len(data))
+        return Kept(name, data[-limit:].decode("utf-8", "ignore") if len(data) > limit else text, size)
 
     def _left(self) -> float:
         left = self.until - time.monotonic()
@@ -169,7 +173,7 @@ class Evidence(Check[Gathered]):
             for path in found[:MOST_FILES]:
                 yield "log%s" % path.replace("/", "-"), lambda path=path: self._log(path)  # type: ignore[misc]
 
-    def _log(self, path: str) -> str:
+    def _log(self, path: str) -> Text:
         """The last lines. A link is not followed, since whoever writes a log may exchange it; what is no regular file might never end."""
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(handle, "rb") as file:
@@ -181,7 +185,8 @@ class Evidence(Check[Gathered]):
             text = file.read(size).decode("utf-8", "replace")
         lines = text.split("\n")
         kept = lines[1:] if about.st_size > size else lines  # the first one may have lost the name of its secret
-        return "\n".join(kept[-self.lines - 1 :])
+        end = "\n".join(kept[-self.lines - 1 :])
+        return end if len(kept) == len(lines) <= self.lines + 1 else (end, about.st_size)
 
     def _processes(self) -> Iterator[Told]:
         if self.params["processes"]:
