@@ -17,9 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lab.consul import Consul
 from lab.fits.site import Site
 from lab.pg import Postgres
+from lab.sesam import samples
+from lab.sesam.plain import PlainSesam
 from play import BIN, ROOT, Run
+from sesaming import params
 
 SECRETS = {
     "password": "Hush4-password",
@@ -31,6 +35,7 @@ SECRETS = {
     "mislaid": "Hush4-mislaid",
     "key": "Hush4KeyBlockAAAABBBBCCCC",
     "login": "Hush4-login",
+    "consul": "4b5a1f7e-0000-4000-8000-9d8c7b6a5948",
 }
 LOG = f"""2026-01-02 03:04:05 INFO starting
 connecting to postgresql://fitsdata:{SECRETS["dsn"]}@db/fitsdata
@@ -42,6 +47,7 @@ Authorization: Bearer {SECRETS["jwt"]}
 MY_TOKEN={SECRETS["token"]}
 the end
 """
+LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
 SITE = {
     "name": "a site with a key",
     "url": "http://127.0.0.1:1/",
@@ -53,15 +59,15 @@ SITE = {
 class Operator:
     """Somebody with an inventory, and a folder for whatever is written."""
 
-    def __init__(self, folder: Path, hosts: dict[str, Any], stop: Callable[[], None] = lambda: None) -> None:
-        self.folder, self.hosts, self.stop = folder, hosts, stop
+    def __init__(self, folder: Path, groups: dict[str, dict[str, Any]], stop: Callable[[], None] = lambda: None) -> None:
+        self.folder, self.groups, self.stop = folder, groups, stop
         folder.mkdir(exist_ok=True)
 
     def play(self, playbook: str, *words: str, inventory: str = "", **variables: Any) -> Run:
         report = self.folder / "report.json"
         report.unlink(missing_ok=True)
         hosts = self.folder / "hosts.json"
-        hosts.write_text(json.dumps({"fits_servers": {"hosts": self.hosts}}), encoding="utf-8")
+        hosts.write_text(json.dumps({group: {"hosts": members} for group, members in self.groups.items()}), encoding="utf-8")
         env = {
             "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".cache" / "tree"),
             **os.environ,
@@ -127,8 +133,7 @@ def hosts_of(site: Site, folder: Path) -> dict[str, Any]:
         site.faults.failed("ingest", f"a{n}.fits")
     (site.root.log_dir / "seeded.log").write_text(LOG, encoding="utf-8")
     good = {
-        "ansible_connection": "local",
-        "ansible_python_interpreter": sys.executable,
+        **LOCAL,
         "fits_login_unix_socket": site.server.socket_dir,
         "fits_login_port": site.server.port,
         "fits_login_user": "fitsdata",
@@ -149,6 +154,17 @@ def hosts_of(site: Site, folder: Path) -> dict[str, Any]:
     }
 
 
+def of_sesam(node: PlainSesam) -> dict[str, Any]:
+    known = {f"sesam_{name}": value for name, value in params(node).items()}
+    places = {"sesam_docker_host": "unix:///nowhere.sock", "sesam_log_folder": str(node.logs), "sesam_data_folder": str(node.data)}
+    return {**LOCAL, **known, **places}
+
+
+def of_motr(consul: Consul) -> dict[str, Any]:
+    reach = {"motr_hare_consul_url": consul.url, "motr_hare_consul_token": SECRETS["consul"]}
+    return {**LOCAL, **reach, "motr_inspect_process": False, "motr_journal_dir": str(consul.folder / "journal")}
+
+
 @pytest.fixture
 def operator(tmp_path: Path) -> Iterator[Operator]:
     """Of one FITS server with failed rows, whose logs, processes and options are full of secrets, and of two that cannot be looked at."""
@@ -159,7 +175,12 @@ def operator(tmp_path: Path) -> Iterator[Operator]:
         site = Site.build(server, folder, "C", work=0.2)
         stack.callback(site.close)
         stack.enter_context(seeded_process())
-        yield Operator(tmp_path / "operator", hosts_of(site, tmp_path), stack.close)
+        node = stack.enter_context(PlainSesam(tmp_path / "sesam", config=samples.config()))
+        (node.logs / "seeded.log").write_text(LOG, encoding="utf-8")
+        consul = stack.enter_context(Consul(tmp_path / "consul", SECRETS["consul"]))
+        consul.fill()
+        groups = {"fits_servers": hosts_of(site, tmp_path), "sesam_nodes": {"sesam-a": of_sesam(node)}, "motr_servers": {"motr-a": of_motr(consul)}}
+        yield Operator(tmp_path / "operator", groups, stack.close)
 
 
 def test_a_bundle_says_elsewhere_what_was_wrong_and_none_of_the_secrets(operator: Operator, tmp_path: Path) -> None:
@@ -168,7 +189,8 @@ def test_a_bundle_says_elsewhere_what_was_wrong_and_none_of_the_secrets(operator
     (path,) = (operator.folder / "bundles").iterdir()
     assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
     operator.stop()
-    shutil.rmtree(tmp_path / "site", ignore_errors=True)
+    for name in ("site", "sesam", "consul"):
+        shutil.rmtree(tmp_path / name, ignore_errors=True)
 
     elsewhere = Operator(tmp_path / "elsewhere", {})
     copy = elsewhere.folder / "copy.tar.gz"
@@ -178,15 +200,18 @@ def test_a_bundle_says_elsewhere_what_was_wrong_and_none_of_the_secrets(operator
     assert run.rc == 0
     then, now = told(collected), told(run)
     assert len({key for key in then if key[0] == "fits-a"}) > 5
-    assert ("fits-a", "fits.ingest.failed") in {key[:2] for key in then}
+    assert {("fits-a", "fits.ingest.failed"), ("motr-a", "hare.cluster.ok")} <= {key[:2] for key in then}
+    assert {key[0] for key in then} == {"fits-a", "fits-b", "sesam-a", "motr-a"}
     assert now == then
     status, plan = handed_on(run)["fieldops_status"], handed_on(run)["fieldops_plan"]
-    assert (status["worst"], status["broken"], status["failed_looks"]) == ("critical", ["fits-a", "fits-b", "fits-c"], ["fits-b", "fits-c"])
+    assert (status["worst"], status["failed_looks"]) == ("critical", ["fits-b", "fits-c"])
+    assert {"fits-a", "fits-b", "fits-c"} <= set(status["broken"])
     (step,) = [step for step in plan["steps"] if "fits.ingest.failed" in step["codes"]]
     assert (step["playbook"], step["hosts"]) == ("fieldops.runbooks.fits_ingest_queue", ["fits-a"])
     assert run.changed == 0
 
-    for name, secret in SECRETS.items():
+    token = operator.groups["sesam_nodes"]["sesam-a"]["sesam_jwt"]
+    for name, secret in {**SECRETS, "token of Sesam": token}.items():
         # Ansible itself shows the variables of an inventory to nobody; what is not ours is the command line of this test.
         assert secret not in collected.output, name
         assert secret not in run.output, name
@@ -195,5 +220,44 @@ def test_a_bundle_says_elsewhere_what_was_wrong_and_none_of_the_secrets(operator
     with tarfile.open(copy) as archive:
         names = [member.name.partition("/")[2] for member in archive]
     assert names[0] == "manifest.json"
-    assert any(name.startswith("hosts/fits-a/evidence/") and name.endswith("seeded.log") for name in names)
+    for host in ("fits-a", "sesam-a"):
+        assert any(name.startswith(f"hosts/{host}/evidence/") and name.endswith("seeded.log") for name in names), host
     assert any(name.startswith("hosts/fits-a/evidence/") and name.endswith("processes.txt") for name in names)
+
+
+def test_there_is_no_more_of_it_than_was_allowed(operator: Operator) -> None:
+    run = operator.play("collect", "--limit", "fits-a,fits-c", collect_max_bytes=60000, collect_seconds=0.001, collect_dest="small")
+    path = handed_on(run)["fieldops_bundle"]["path"]
+    assert Path(path).parent == operator.folder / "small"
+    with tarfile.open(path) as archive:
+        sizes = {member.name.partition("/")[2]: member.size for member in archive}
+        manifest = json.load(archive.extractfile(next(name for name in archive.getnames() if name.endswith("manifest.json"))))  # type: ignore[arg-type]
+    assert sum(size for name, size in sizes.items() if name != "manifest.json") == manifest["bytes"] <= 60000
+    assert manifest["limits"] == {"max_bytes": 60000, "seconds": 0.001}
+    why = {(each["host"], each["why"]) for each in manifest["left_out"]}
+    assert ("fits-c", "it was not reached") in why
+    assert any("time is up" in reason or "60000 bytes" in reason for _host, reason in why)
+    assert (manifest["hosts"]["fits-a"], manifest["versions"]["collection"]) == ({"groups": ["fits_servers"], "reached": True}, "0.1.0")
+
+
+def test_in_check_mode_nothing_is_written(operator: Operator) -> None:
+    run = operator.play("collect", "--check", "--limit", "motr-a")
+    assert (run.rc, handed_on(run)["fieldops_bundle"]) == (0, {"path": None, "sha256": None})
+    assert not (operator.folder / "bundles").exists()
+
+
+def test_a_bundle_that_was_changed_is_refused_by_one_error(operator: Operator) -> None:
+    run = operator.play("collect", "--limit", "motr-a")
+    path = Path(handed_on(run)["fieldops_bundle"]["path"])
+    with tarfile.open(path) as archive:
+        archive.extractall(operator.folder / "open", filter="data")
+    (folder,) = (operator.folder / "open").iterdir()
+    assert operator.play("diagnose", inventory="localhost,", diagnose_bundle=str(folder)).rc == 0
+    (record,) = folder.glob("hosts/motr-a/records/*hare_info.json")
+    record.write_text(record.read_text(encoding="utf-8").replace("failed", "online") + " ", encoding="utf-8")
+    refused = operator.play("diagnose", inventory="localhost,", diagnose_bundle=str(folder))
+    assert refused.rc == 2
+    assert re.search(r"is damaged, or was changed: hosts/motr-a/records/\d\d-hare_info.json is not what was written. Take another copy", refused.failures)
+    assert "CUSTOM STATS" not in refused.output
+    other = operator.play("diagnose", inventory="localhost,", diagnose_bundle=str(path), diagnose_sha256="0" * 64)
+    assert (other.rc, "is not the bundle that was asked for" in other.failures) == (2, True)
