@@ -36,8 +36,8 @@ class DomainInfo(Check[DomainsState]):
         domains = [domain for domain in read_domains(self.libvirt, self.kinds) if self._asked(domain)]
         if self.libvirt.local:
             domains = with_files(domains)
-        domains, unknown = self._with_addresses(domains)
-        return DomainsState(domains, versions, unknown)
+        told, unknown = self._with_addresses(domains)
+        return DomainsState(told, versions, unknown)
 
     def _asked(self, domain: Domain) -> bool:
         return (not self.names or domain.name in self.names) and (not self.wanted or domain.kind in self.wanted)

@@ -117,7 +117,7 @@ class HealthInfo(Check[NodeState]):
     def evidence(self, state: NodeState) -> Mapping[str, Any]:
         return state.evidence
 
-    def kept(self, state: NodeState) -> Tuple[NodeState, Mapping[str, Any]]:
+    def to_record(self, state: NodeState) -> Tuple[NodeState, Mapping[str, Any]]:
         """Without what is only sent."""
         asked = [replace(each, body=None, headers={}, secrets=()) for each in self.expected.http]
         return state, {"expected": self.expected._replace(http=asked)}

@@ -40,7 +40,7 @@ class Check(ABC, Generic[S]):
         """What the findings rest on."""
         return {}
 
-    def kept(self, state: S) -> Tuple[S, Mapping[str, Any]]:
+    def to_record(self, state: S) -> Tuple[S, Mapping[str, Any]]:
         """What is recorded: the state, and the values of ``judged_by``; without what no finding needs."""
         return state, {name: getattr(self, name) for name in self.judged_by}
 

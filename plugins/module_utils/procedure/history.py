@@ -61,10 +61,10 @@ class History(Check[HistoryState]):
         found += [Finding("runbook.journal.unreadable", "warning", self.directory, text) for text in state.unreadable]
         return found or [Finding("runbook.journal.ok", "ok", self.directory, "no run was left unfinished")]
 
-    def kept(self, state: HistoryState) -> Tuple[HistoryState, Mapping[str, Any]]:
+    def to_record(self, state: HistoryState) -> Tuple[HistoryState, Mapping[str, Any]]:
         """Without before images: what was in a table is nothing that a finding needs."""
         undone_by = {undo_id: [replace(run, changes=[]) for run in runs] for undo_id, runs in state.undone_by.items()}
-        return super().kept(state._replace(runs=[replace(run, changes=[]) for run in state.runs], undone_by=undone_by))
+        return super().to_record(state._replace(runs=[replace(run, changes=[]) for run in state.runs], undone_by=undone_by))
 
     def _stopped(self, run: Run) -> Finding:
         return Finding(

@@ -194,7 +194,7 @@ def _hidden(value: Any, redact: Any) -> Any:
 
 def recorded(check: Any, state: Any, redact: Any) -> Dict[str, Any]:
     """What a result carries: what was read, and what it is judged by."""
-    state, judged_by = check.kept(state)
+    state, judged_by = check.to_record(state)
     told = {"state": encode(state), "judged_by": {name: encode(value) for name, value in judged_by.items()}}
     return dict({"version": VERSION, "check": check.name}, **{name: cleaned(value, redact) for name, value in told.items()})
 
