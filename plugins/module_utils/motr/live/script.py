@@ -201,6 +201,15 @@ def start_of(pid):
         return int(told.read().rpartition(b")")[2].split()[19])
 
 
+def woken_by_orphaning():
+    """A debugger that was stopped goes on, and so ends, when the module that watches over it is killed."""
+    try:
+        import ctypes
+        ctypes.CDLL(None).prctl(1, int(signal.SIGCONT), 0, 0, 0)
+    except Exception:  # a Python without ctypes: who stopped the debugger has to let it go on
+        pass
+
+
 def attached(found):
     started = clock()
     deadline[0] = started + CONFIG["walk"]
@@ -229,6 +238,7 @@ def main():
     for setting in ("pagination off", "confirm off", "debuginfod enabled off", "auto-load off", "exec-file-mismatch off", "index-cache enabled off",
                     "max-value-size unlimited", "print symbol-loading off", "libthread-db-search-path", "width 0"):
         quietly("set " + setting)
+    woken_by_orphaning()
     quietly("handle all nostop noprint pass")
     quietly("handle SIGSEGV nostop noprint pass")
     for setting in CONFIG["settings"]:
