@@ -31,7 +31,8 @@ REQUIREMENTS = (ROOT / "requirements-dev.txt", ROOT / "requirements.txt")
 
 # What a person's own set-up must not decide about a test run: of Ansible and its tools, of Python and its, of PostgreSQL's client and git.
 FOREIGN = re.compile(
-    r"(ANSIBLE|ANTSIBULL|MOLECULE|PYTHON|PYTEST|COVERAGE|HYPOTHESIS|VIRTUAL_ENV|XDG)|PG[A-Z]+$|GIT_(DIR|WORK_TREE|INDEX_FILE)$|FIELDOPS_(REPORT|SHOW|LIMITS_DIR)$"
+    r"(ANSIBLE|ANTSIBULL|MOLECULE|PYTHON|PYTEST|COVERAGE|HYPOTHESIS|VIRTUAL_ENV|XDG)|PG[A-Z]+$|GIT_(DIR|WORK_TREE|INDEX_FILE)$"
+    r"|FIELDOPS_(REPORT|SHOW|LIMITS_DIR)$"
 )
 
 

@@ -213,7 +213,7 @@ def _document(path: str, text: bytes) -> Dict[str, Any]:
 
 
 def _shaped(row: Mapping[str, Any]) -> bool:
-    return all(type(row.get(name)) is kind for name, kind in _FIELDS.items())
+    return {name: type(row.get(name)) for name in _FIELDS} == dict(_FIELDS)
 
 
 def _wrong(rows: Sequence[Mapping[str, Any]], files: Mapping[str, bytes]) -> Iterator[str]:

@@ -59,7 +59,7 @@ def _hash(text: str) -> str:
 
 def _page(report: Mapping[str, Any], detail: Detail) -> str:
     style, script = _static("report_page.css"), _static("report_page.js")
-    policy = "default-src 'none'; style-src '%s'; script-src '%s'; base-uri 'none'; form-action 'none'" % (_hash(style), _hash(script))
+    policy = "default-src 'none'; img-src data:; style-src '%s'; script-src '%s'; base-uri 'none'; form-action 'none'" % (_hash(style), _hash(script))
     parts = [_head(report), _first(report), heat_part(report, _links(report, detail)), _findings(report, detail), changes_part(report, detail.rows)]
     parts += [guards_part(report, detail.rows), history_part(report, detail.rows), timeline_part(report, detail.rows), _foot(report)]
     shell = Markup(

@@ -39,6 +39,7 @@ def test_ten_faults_on_five_systems(fleet: Fleet, operator: Operator) -> None:
     done = operator.play("remediate", *fleet.all, remediate_approved_plan=sha256(shown), **SAID)
     assert done.rc == 0, done.failures
     assert fleet.broken() == []
+    assert done.standing - LEFT <= {"sesam.stacktrace.none"}, "what hung had no stack trace to give"
     assert {finding["code"] for finding in done.report["findings"] if finding["cleared"]} >= set(REMEDIES), "the report shows the way from red to green"
     after = operator.play("triage", *fleet.all, triage_fail_on="critical")
     assert (after.rc, after.changed, after.standing - LEFT) == (0, 0, set()), after.failures

@@ -65,7 +65,7 @@ class _Scan:
 
     def piece(self, at: int, length: int, end: int) -> int:
         """Look for nodes that begin in a piece, which a head may reach out of. How many bytes were looked through."""
-        data = b""
+        data, why = b"", ""
         for wanted in (min(length + HEAD - 1, end - at), length):  # what follows may not be there
             try:
                 data = self.read(at, wanted)

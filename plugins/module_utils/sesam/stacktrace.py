@@ -250,7 +250,7 @@ def _of_process(state: StacktraceState, wish: Wish) -> List[Finding]:
     if process.state in ("T", "t", "D") or state.container.paused:
         word = {"D": "waits for a disk or a network file system, and cannot be interrupted"}.get(process.state, "is stopped")
         summary = "%s (pid %d) %s: it takes the signal only when it runs again" % (_program(process), process.pid, word)
-        return [Finding("sesam.process.stopped", "warning", name, summary, detail, None, RUNBOOK)]
+        return [Finding("sesam.process.stopped", "warning", str(process.pid), summary, detail, None, RUNBOOK)]
     return []
 
 

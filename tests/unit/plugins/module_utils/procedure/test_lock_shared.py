@@ -347,7 +347,7 @@ def test_beside_the_journal_when_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setenv(VARIABLE, str(tmp_path / "other"))
     found = limits_of("", str(tmp_path))
     assert (found.directory, found.common, found.why) == (str(tmp_path), False, "limits_dir is empty")
-    assert type(found.lock(900)) is NodeLock
+    assert {type(found.lock(900))} == {NodeLock}
     assert limits_of(None, str(tmp_path)).directory == str(tmp_path / "other")
     monkeypatch.setenv(VARIABLE, "")
     assert limits_of(None, str(tmp_path)).directory == str(tmp_path)

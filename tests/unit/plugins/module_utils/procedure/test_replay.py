@@ -20,7 +20,8 @@ from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.journa
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.record import cleaned, encode, recorded, replayed
 
 SECRET = "Hush4You-9"
-RUN = Run({"undo_id": "u", "fix": "f", "started": 1.0, "who": {"user": "x", "pid": 1}, "total": 2, "password": SECRET}, [JournaledChange(0, SECRET)])  # type: ignore[arg-type]
+HEADER = {"undo_id": "u", "fix": "f", "started": 1.0, "who": {"user": "x", "pid": 1}, "total": 2, "password": SECRET}
+RUN = Run(HEADER, [JournaledChange(0, SECRET)])  # type: ignore[arg-type]
 
 
 def history(path: Path) -> History:
