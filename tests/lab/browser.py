@@ -43,18 +43,18 @@ def browser(folder: Path, width: int = 1280, height: int = 900) -> Iterator[Chro
 
 def complaints(page: Chrome) -> list[str]:
     """What the console has."""
-    return [str(entry["message"]) for entry in page.get_log("browser")]  # type: ignore[no-untyped-call]
+    return [str(entry["message"]) for entry in page.get_log("browser")]
 
 
 def requested(page: Chrome) -> list[str]:
     """Every address that was asked for since the last time."""
-    messages = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]  # type: ignore[no-untyped-call]
+    messages = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
     return [message["params"]["request"]["url"] for message in messages if message["method"] == "Network.requestWillBeSent"]
 
 
 def shot(page: Chrome, path: Path, height: int = 0) -> None:
     """A picture of the page from its top, so high, or of all of it."""
-    size = page.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]  # type: ignore[no-untyped-call]
+    size = page.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]
     clip = {"x": 0, "y": 0, "width": size["width"], "height": height or size["height"], "scale": 1}
-    taken = page.execute_cdp_cmd("Page.captureScreenshot", {"clip": clip, "captureBeyondViewport": True})  # type: ignore[no-untyped-call]
+    taken = page.execute_cdp_cmd("Page.captureScreenshot", {"clip": clip, "captureBeyondViewport": True})
     path.write_bytes(base64.b64decode(taken["data"]))
