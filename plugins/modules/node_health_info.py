@@ -1034,17 +1034,14 @@ record:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.connect import redact
 from ..module_utils.node.argspec import HEALTH
-from ..module_utils.node.health import HealthInfo
+from ..module_utils.node.health import HealthInfo, mislaid
 from ..module_utils.procedure.info import run_info
 
 
 def main() -> None:
     module = AnsibleModule(supports_check_mode=True, **HEALTH.recordable().to_kwargs())
-    # What was put among the plain headers by mistake.
-    named = [(name, str(value)) for each in module.params["http"] or () for name, value in each["headers"].items()]
-    module.no_log_values.update(value for name, value in named if redact.secret_name(name) and len(value) >= redact.SHORTEST)
+    module.no_log_values.update(mislaid(module.params))
     run_info(module, HealthInfo)
 
 

@@ -20,11 +20,14 @@ _WORDS = (
     r"passw(?:or)?d|passwort|passphrase|passcode|pwd|secret|token|credential|cookie|authorization|jwt|dsn|connection[_-]?string"
     r"|(?:api|private|access|account|shared|signing|encryption|license|auth|ssh|master|session|client|deploy)[_-]?key|mypw"
 )
-_NAME = r"[A-Za-z0-9_.-]*(?:%s)[A-Za-z0-9_-]*" % _WORDS
-# A quoted value ends at its quote, or at the end of the text where it was cut off; an unquoted one at a blank or a sign that parts fields.
-_QUOTED = r"(?P<q>\\*[\"'])(?:\\.|(?!(?P=q)).)*(?:(?P=q)|$)"
+# Everything is bounded, and begins with what is rare: a line of a log may have a million characters.
+_REST = r"(?:%s)[A-Za-z0-9_-]{0,64}" % _WORDS
+_NAME = r"[A-Za-z0-9_.-]{0,64}?" + _REST
+_BLANK = r"[^\S\n]{0,64}"
+# A quoted value ends at its quote, or with the line where it was cut off; an unquoted one at a blank or a sign that parts fields.
+_QUOTED = r"(?P<q>\\{0,8}[\"'])(?:\\.|(?!(?P=q))[^\n])*(?:(?P=q)|$|(?=\n))"
 _BARE = r"(?:[^\s,;&\"'<>]|,(?!\s))(?:[^\s,;&<>]|,(?!\s))*"
-_VALUE = r"(?:(?:b)?%s|(?:(?:bearer|basic|token|digest)\s+)?%s)" % (_QUOTED, _BARE)
+_VALUE = r"(?:(?:b)?%s|(?:(?:bearer|basic|token|digest)[^\S\n]+)?%s)" % (_QUOTED, _BARE)
 
 _KEY_BLOCK = re.compile(r"-----BEGIN (?P<of>[A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?)-----.*?(?:-----END (?P=of)-----|\Z)", re.DOTALL)
 _TOKEN = re.compile(
@@ -36,11 +39,11 @@ _SCHEME = re.compile(r"(?i)\b(bearer|(?:basic|digest)(?=\s+[^\s\"',;]{8})(?=\s+[
 _URL_PASSWORD = re.compile(r"(://[^/\s:@\"']*):[^/\s\"']+@")
 _URL_TOKEN = re.compile(r"(://)(?=[^/\s:@]*\d)[^/\s:@\"']{16,}@")
 _FIRST = re.compile(r"(?im)^(?P<name>[ \t]*(?:export[ \t]+|-[ \t]+)?(?!-)%s)(?P<sign>[ \t]*(?:=|:[ \t]))[ \t]*(?P<value>[^\s{\[|>][^\n]*)$" % _NAME)
-_PAIR = re.compile(r"(?i)(?P<name>%s)(?P<sign>\\*[\"']?\s*(?:=>|:=|[=:])\s*)(?P<value>%s)" % (_NAME, _VALUE))
-_FLAG_PAIR = re.compile(r"(?i)(?P<name>(?<!\S)--?%s)(?P<sign>\s+)(?P<value>[^\s-]\S*)" % _NAME)
+_PAIR = re.compile(r"(?i)(?P<name>%s)(?P<sign>\\{0,8}[\"']?%s(?:=>|:=|[=:])%s)(?P<value>%s)" % (_REST, _BLANK, _BLANK, _VALUE))
+_FLAG_PAIR = re.compile(r"(?i)(?P<name>(?<!\S)--?%s)(?P<sign>[^\S\n]{1,64})(?P<value>[^\s-]\S*)" % _NAME)
 _SQL = re.compile(r"(?i)(?P<name>\b(?:password|identified\s+by))(?P<sign>\s+)(?P<value>'(?:''|[^'])*(?:'|$))")
-_XML = re.compile(r"(?i)(?P<name><(?P<tag>%s)(?:\s[^>]*)?>)(?P<sign>)(?P<value>[^<]+)(?=</)" % _NAME)
-_UNIT = re.compile(r"(?im)^(?P<name>\s*(?:Environment|PassEnvironment|SetCredential\w*|LoadCredential\w*))(?P<sign>=)(?P<value>.+)$")
+_XML = re.compile(r"(?i)(?P<name><%s(?:\s[^<>]{0,200})?>)(?P<sign>)(?P<value>[^<]+)(?=</)" % _NAME)
+_UNIT = re.compile(r"(?im)^(?P<name>[ \t]*(?:Environment|PassEnvironment|SetCredential\w*|LoadCredential\w*))(?P<sign>=)(?P<value>.+)$")
 _FLAG = re.compile(r"(?i)^--?%s$" % _NAME)
 _SECRET_NAME = re.compile(r"(?i)^%s$" % _NAME)
 # Names that have such a word in them, and what they say is public.
@@ -49,10 +52,13 @@ _PUBLIC_NAME = re.compile(
     r"|(?:_|-)(?:file|path|dir|url|uri|expires?(?:_at)?|age|set|length|count|missing|name|type|policy|min|max)$"
 )
 _PUBLIC_VALUE = re.compile(r"(?i)^[\"']?(?:none|null|nil|true|false|yes|no|\*+|<[^<>]*>|-)?[\"']?[)\]}.,;/]*$")
-_HEADER = re.compile(r"(?i)(?P<name>\b(?:set-cookie|cookie|(?:proxy-)?authorization|x-[\w-]*(?:token|key)))(?P<sign>:[ \t]*)(?P<value>[^\n\"']+)")
+_HEADER = re.compile(r"(?i)(?P<name>\b(?:set-cookie|cookie|(?:proxy-)?authorization|x-[\w-]{0,64}?(?:token|key)))(?P<sign>:[ \t]*)(?P<value>[^\n\"']+)")
 # "jwt: the token has expired" is a sentence; no token is a word among words. Of passwords this cannot be said.
 _SAID = re.compile(r"(?!(?i:bearer|basic|digest|token)\b)[A-Z]?[a-z]{1,11} [\"'A-Za-z]")
 _OF_SENTENCES = re.compile(r"(?i)(?:token|jwt|credentials?|cookies?|authorization)$")
+# What a name begins with, before the word that it was found by; and what is around it.
+_BEFORE = re.compile(r"[A-Za-z0-9_.-]*$")
+_AFTER = re.compile(r"^[\s<-]*(?:export\s+)?|[\s>].*$", re.DOTALL)
 _PAIRS = (_UNIT, _HEADER, _FIRST, _PAIR, _FLAG_PAIR, _SQL, _XML)
 _HINT = re.compile(
     r"(?i)%s|eyJ|bearer|basic|digest|identified|://|-----BEGIN|gh[pousr]_|glpat-|xox|AKIA|ASIA|hv[sb]\.|sk_live|environment=|credential|\$" % _WORDS
@@ -79,7 +85,7 @@ def text(value: str, known: Sequence[str] = ()) -> str:
 
 
 def _hide(found: re.Match[str]) -> str:
-    name = re.sub(r"^[\s<-]*(?:export\s+)?|[\s>].*$", "", found["name"], flags=re.DOTALL)
+    name = _BEFORE.search(found.string[max(0, found.start() - 64) : found.start()])[0] + _AFTER.sub("", found["name"])  # type: ignore[index]
     public = _PUBLIC_NAME.search(name) is not None and not (name.lower() == "pwd" and not found["value"].startswith(("/", '"/', "'/")))
     if (
         public

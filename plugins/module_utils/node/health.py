@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
+from ..connect import redact
 from ..procedure.check import Check
 from ..procedure.envelope import Finding
 from ..procedure.errors import RunbookError
@@ -88,6 +89,12 @@ def parse(params: Mapping[str, Any]) -> Expected:
             if log.must_grow:
                 raise RunbookError("logs[%d].must_grow needs watch, the seconds to wait for a line" % place)
     return expected
+
+
+def mislaid(params: Mapping[str, Any]) -> List[str]:
+    """Secrets that were put among the plain headers."""
+    named = [(name, str(value)) for each in params["http"] or () for name, value in each["headers"].items()]
+    return [value for name, value in named if redact.secret_name(name) and len(value) >= redact.SHORTEST]
 
 
 class HealthInfo(Check[NodeState]):

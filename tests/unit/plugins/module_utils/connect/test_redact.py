@@ -148,3 +148,34 @@ def test_whatever_stands_around_it(secret: str, shape: str, before: str, after: 
 @given(st.text())
 def test_twice_is_once(text: str) -> None:
     assert redact.text(redact.text(text)) == redact.text(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " " * 200000 + "password",
+        "\n" * 200000 + "password",
+        'password="' + '\\"' * 50000,
+        "a_" * 100000 + "secret",
+        "-" * 100000 + "token",
+        "-----BEGIN PRIVATE KEY-----" * 5000,
+        "QUJD" * 50000 + " token",
+        "token: the x\n" * 10000,
+        "<token " * 20000,
+        "://" * 50000 + "secret",
+        "secret." * 20000,
+        "x-" * 100000 + "token",
+        "password " * 20000,
+        "password=" * 20000,
+        "eyJ" * 50000,
+        "://a:" * 30000,
+    ],
+)
+def test_a_long_line_takes_no_long_time(text: str) -> None:
+    """What is quadratic takes hours."""
+    assert redact.text(text) is not None
+
+
+def test_quotes_that_are_closed_on_no_line() -> None:
+    assert redact.text(f'password="a {WORD}\nnext') == "password=********\nnext"
+    assert redact.text(f"x password='a {WORD}") == "x password=********"
