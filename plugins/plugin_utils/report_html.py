@@ -77,7 +77,8 @@ def _head(report: Mapping[str, Any]) -> Markup:
     played = ", ".join(view.one_line(name, 80) for name in run.get("playbooks", [])[:4])
     told, _sep, rest = view.verdict(report).partition(": ")
     hosts = view.broken_hosts(report)
-    where = "%s broken: %s" % (count(len(hosts), "host"), view.names(hosts, 8)) if hosts else "Nothing is wrong on %s" % count(len(report["hosts"]), "host")
+    wrong = "to look at" if word == "warning" else "broken"
+    where = "%s %s: %s" % (count(len(hosts), "host"), wrong, view.names(hosts, 8)) if hosts else "Nothing is wrong on %s" % count(len(report["hosts"]), "host")
     line = Markup('<div class="top"><span>{} &middot; {} UTC &middot; {}{}</span><button id="theme" type="button" hidden>Theme: auto</button></div>')
     lead = {"ok": "o", "critical": "c", "warning": "w", "failed": "f"}[word]
     box = Markup('<header class="verdict {}"><span class="m" aria-hidden="true"></span><div><h1>{}: {}</h1><p>{}</p></div></header>')

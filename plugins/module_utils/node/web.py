@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
-from ..connect.command import redact
+from ..connect import redact
 from ..procedure.envelope import Finding
 from ..procedure.errors import RunbookError
 from .expect import Missed, Options, Said
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..connect.http import Answer
 
 _SHOWN = 200
+_TAG = re.compile(r"<[^<>]{1,500}>")
 _READ = 1 << 20
 """Bytes of an answer to look for what must be in it."""
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -197,7 +198,8 @@ def has(value: Any, wanted: Any) -> bool:
 
 def _start(wanted: Wanted, seen: Answer) -> str:
     text = " ".join(seen.body[: 4 * _SHOWN].decode("utf-8", "replace").split())
-    return redact("".join(char if char.isprintable() else "?" for char in text), wanted.secrets)[:_SHOWN] or "the answer is empty"
+    text = redact.text("".join(char if char.isprintable() else "?" for char in text), wanted.secrets)  # before names that are tags are gone
+    return (" ".join(_TAG.sub(" ", text).split()) or text)[:_SHOWN] or "the answer is empty"
 
 
 def _slow(seconds: float, limit: float) -> str:

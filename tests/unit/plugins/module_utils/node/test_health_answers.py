@@ -56,6 +56,12 @@ def test_web_services(expectation: dict[str, Any], saw: web.Seen, findings: list
     assert bool(row["answer"]) is any(what in {"wrong_answer", "wrong_status", "slow"} for what, _severity in findings)
 
 
+def test_of_a_page_its_words_are_told_and_no_secret() -> None:
+    page = b"<html><head><title>502 Bad Gateway</title></head>\n<body><password>hush</password><hr>nginx/1.22.1</body></html>"
+    (finding,) = web.judge(wanted("http", url=URL), answer(page, 502))
+    assert finding.summary.endswith("502 Bad Gateway ******** nginx/1.22.1"), finding.summary
+
+
 @pytest.mark.parametrize(
     ("value", "want", "is_so"),
     [
