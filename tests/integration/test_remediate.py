@@ -18,12 +18,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 from lab.fits.site import Site
 from lab.pg import Postgres
 from play import BIN, ROOT, Run
 
+SCHEMA = json.loads((ROOT / "docs" / "schemas" / "report.schema.json").read_text(encoding="utf-8"))
 QUEUE = "fieldops.runbooks.fits_ingest_queue"
 FAILED = {"remediate_codes": ["fits.ingest.failed"]}
 
@@ -64,7 +67,9 @@ class Fleet:
             "ANSIBLE_LOCAL_TEMP": str(self.folder / "tmp"),
             "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_SHOW_CUSTOM_STATS": "1",
+            "FIELDOPS_HISTORY_DIR": str(self.folder / "history"),
             "FIELDOPS_REPORT": str(self.folder / "report.json"),
+            "FIELDOPS_REPORT_DIR": str(self.folder / "forms"),
             "PATH": os.pathsep.join([str(BIN), os.environ["PATH"]]),
         }
 
@@ -78,6 +83,11 @@ class Fleet:
         print(done.stdout)
         assert list((self.folder / "tmp").glob("ansible-local-*/*")) == [], "the tasks of a remediation are left behind"
         return Run(done.returncode, done.stdout, json.loads(report.read_text(encoding="utf-8")))
+
+    def take_back(self, run: Run) -> None:
+        """By the commands that it shows."""
+        for entry in run.report["undo"]:
+            subprocess.run(shlex.split(entry["command"]), env=self.environment(), cwd=self.folder, timeout=60, check=True, capture_output=True)
 
     def rows(self) -> dict[str, list[dict[str, Any]]]:
         """Every row that failed or was mended, with what changes whenever anybody writes it."""
@@ -186,9 +196,28 @@ def test_what_is_predicted_is_done_and_can_be_taken_back(fleet: Fleet) -> None:
     again = fleet.play("remediate", **FAILED)
     assert (again.rc, again.changed, again.changes) == (0, 0, [])
     assert "No finding that stands has the code fits.ingest.failed" in again.output
-    for entry in run.report["undo"]:
-        subprocess.run(shlex.split(entry["command"]), env=fleet.environment(), cwd=fleet.folder, timeout=60, check=True, capture_output=True)
+    fleet.take_back(run)
     assert fleet.wrong() == {"fits-a": 3, "fits-b": 1}
+
+
+def test_every_form_of_the_report_and_what_earlier_runs_said(fleet: Fleet) -> None:
+    first = fleet.play("triage", "--limit", "fits-b")
+    forms = {path.name: path.read_text(encoding="utf-8") for path in (fleet.folder / "forms").iterdir()}
+    assert set(forms) == {"report.html", "report.md", "report.junit.xml", "fieldops.prom"}
+    jsonschema.Draft202012Validator(SCHEMA).validate(first.report)
+    told = {(group["code"], on["status"]) for group in first.report["findings"] for on in group["hosts"] if group["severity"] != "ok"}
+    assert ("fits.ingest.failed", "new") in told
+    assert not re.search(r"""(src|href)=["']?(https?:)?//""", forms["report.html"])
+    assert "fits.ingest.failed" in forms["report.md"]
+    cases = ElementTree.fromstring(forms["report.junit.xml"]).iter("testcase")  # noqa: S314  it is our own
+    assert sorted(case.attrib["name"].rpartition("[")[2].rstrip("]") for case in cases) == sorted(check["id"] for check in first.report["checks"])
+    series = 'fieldops_finding{playbook="triage.yml",host="fits-b",code="fits.ingest.failed",severity="warning"} 1'
+    assert series in forms["fieldops.prom"].splitlines()
+    second = fleet.play("remediate", "--limit", "fits-b", **FAILED)
+    assert {on["status"] for group in second.report["findings"] if group["code"] == "fits.ingest.failed" for on in group["hosts"]} == {"cleared"}
+    fleet.take_back(second)
+    third = fleet.play("remediate", "--limit", "fits-b", **FAILED)
+    assert {entry["made_before"] for entry in third.report["changes"]} == {1}, "the same fix, and it did not hold"
 
 
 def by_host(run: Run) -> dict[str, Any]:
