@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
-from ..connect import redact
 from ..procedure.envelope import Finding
 from ..procedure.errors import RunbookError
 from .expect import Missed, Options, Said
@@ -197,6 +196,8 @@ def has(value: Any, wanted: Any) -> bool:
 
 
 def _start(wanted: Wanted, seen: Answer) -> str:
+    from ..connect import redact  # noqa: PLC0415 - only a wrong answer is told
+
     text = " ".join(seen.body[: 4 * _SHOWN].decode("utf-8", "replace").split())
     text = redact.text("".join(char if char.isprintable() else "?" for char in text), wanted.secrets)  # before names that are tags are gone
     return (" ".join(_TAG.sub(" ", text).split()) or text)[:_SHOWN] or "the answer is empty"
