@@ -87,9 +87,10 @@ def _head(report: Mapping[str, Any]) -> Markup:
 
 def _tiles(report: Mapping[str, Any]) -> Markup:
     totals, history = report["totals"], report["history"]
-    told = [(totals["ok"], "ok"), (totals["info"], "info"), (totals["cleared"], "cleared in this run"), (totals["changes_done"], "changes made")]
-    told += [(totals["changes_planned"], "changes planned"), (totals["refused"], "plans refused"), (totals["hidden_results"], "results hidden by no_log")]
-    told += [(totals["unreadable_entries"], "entries unreadable")]
+    told = [(totals["ok"], "ok"), (totals["info"], "info"), (totals["cleared"], "cleared in this run")]
+    counted = [("changes_done", "change", "made"), ("changes_planned", "change", "planned"), ("refused", "plan", "refused")]
+    counted += [("hidden_results", "result", "hidden by no_log"), ("unreadable_entries", "item", "unreadable")]
+    told += [(totals[name], "%s %s" % (count(totals[name], noun).partition(" ")[2], rest)) for name, noun, rest in counted]
     if history and history["runs"]:
         told += [(history["new"], "new"), (history["persisting"], "persisting"), (len(history["cleared"]), "cleared since earlier runs")]
         told += [(len(history["not_looked"]), "not looked at in this run")]

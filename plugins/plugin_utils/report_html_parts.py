@@ -124,10 +124,13 @@ def guards_part(report: Mapping[str, Any], most: int) -> Markup:
 
 def _guarded(entry: Mapping[str, Any], allow: Mapping[Any, str]) -> Markup:
     lines = []
-    for one in entry["decisions"]:
+    asked = sorted((one for one in entry["decisions"] if one["decision"] != "off"), key=lambda one: str(one["decision"]) != "refuse")
+    idle = [str(one["guard"]) for one in entry["decisions"] if one["decision"] == "off"]
+    for one in asked:
         how = allow.get((entry["host"], entry["at"], entry["action"], one["guard"]), "")
         line = Markup("{} <strong>{}</strong> {}").format(mark(one["decision"]), one["guard"], one["why"])
         lines.append(line + (Markup("<br>To allow it: <code>{}</code>").format(how) if how and one["decision"] == "refuse" else Markup("")))
+    lines += [Markup('<span class="quiet">not asked for: {}</span>').format(", ".join(idle))] if idle else []
     cells = Markup('<tr><td class="n">{}</td><td>{}</td><td>{}<br><span class="quiet">{}</span></td><td>{}</td></tr>')
     return cells.format(
         view.clock(entry["at"]), entry["host"], view.short(entry["action"]), count(entry["total"], "change") + " planned", Markup("<br>").join(lines)

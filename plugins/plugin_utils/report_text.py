@@ -124,7 +124,7 @@ def count(number: int, noun: str) -> str:
 def render(report: Mapping[str, Any], page: Page) -> List[str]:
     """The lines of the page."""
     page = Page(max(page.width, NARROWEST), page.show_info, page.style, page.report_path)
-    lines = [_title(report, page), ""] + _verdict(report, page)
+    lines = [_title(report, page), ""] + verdict_lines(report, page)
     lines += [page.style("  " + line, "info") for line in wrap(_counts(report, page), page.width - 2, 3) if line]
     shown = [group for group in report["findings"] if not group["cleared"] and _is_shown(group, page)]
     sections = (
@@ -159,7 +159,7 @@ def _open_failures(report: Mapping[str, Any]) -> List[Mapping[str, Any]]:
     return [entry for entry in report["failed"] if not entry["ignored"] and not entry["rescued"]]
 
 
-def _verdict(report: Mapping[str, Any], page: Page) -> List[str]:
+def verdict_lines(report: Mapping[str, Any], page: Page) -> List[str]:
     """One word and one sentence that say how things stand."""
     totals, failed = report["totals"], _open_failures(report)
     standing = [entry for group in report["findings"] if not group["cleared"] and group["severity"] in ("critical", "warning") for entry in group["hosts"]]

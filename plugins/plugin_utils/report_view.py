@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Dict, Iterable, List, Mapping, Sequence
 
 from .report_read import host_key
-from .report_text import Page, _verdict, clean, count
+from .report_text import Page, clean, count, verdict_lines
 
 WRONG = ("critical", "warning")
 WORST_FIRST = ("critical", "failed", "warning", "info", "ok")
@@ -22,7 +22,7 @@ EVIDENCE = 700
 
 def verdict(report: Mapping[str, Any]) -> str:
     """One word and one sentence, the same as on the terminal."""
-    return " ".join(line.strip() for line in _verdict(report, Page(width=400)))
+    return " ".join(line.strip() for line in verdict_lines(report, Page(width=400)))
 
 
 def word_of(report: Mapping[str, Any]) -> str:
