@@ -3,54 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-_LIMITS = r"""
-  limits_dir:
-    description:
-      - Directory of the lock and of the pause that hold for all users of the node. It is made with mode 1777 where it is not there.
-      - The default is that of the environment variable E(FIELDOPS_LIMITS_DIR), or else C(/run/lock/fieldops-runbooks). Only where this default
-        cannot be had, both are kept beside the journal, for this user alone, which the result says.
-      - An empty one keeps them beside the journal.
-    type: path
-  paused:
-    description:
-      - A reason why nothing is to be changed. Every fix is refused with it. Empty, or a word for no, it pauses nothing.
-      - A file named C(pause) in O(limits_dir) or in O(journal_dir) does the same for everybody on the node, see M(fieldops.runbooks.runbook_pause).
-    type: str
-  windows:
-    description:
-      - Maintenance windows, each as C([DAYS ]HH:MM-HH:MM), for instance V(mon-fri 22:00-06:00), V(sat+sun 00:00-24:00) or V(02:00-04:00) for every day.
-      - One that ends before it begins goes on to the next day. Times are those of the clock on the wall in O(windows_timezone).
-    type: list
-    elements: str
-    default: []
-  windows_mean:
-    description: Whether fixes are made only inside the O(windows), or never inside them.
-    type: str
-    choices: [only_inside, never_inside]
-    default: only_inside
-  windows_timezone:
-    description: Time zone of the O(windows). V(UTC), V(local) for that of the node, or a name such as V(Europe/London), which needs Python 3.9 there.
-    type: str
-    default: UTC
-  escalate_after:
-    description:
-      - Refuse a fix that was made this many times on the same subject within O(escalate_within) seconds, and report the subject
-        as C(limits.escalated). A fix that comes back that often hides what is wrong. V(0) sets no limit.
-      - Runs that failed and runs that were undone do not count.
-    type: int
-    default: 0
-  escalate_within:
-    description: Seconds for O(escalate_after).
-    type: float
-    default: 86400.0
-"""
-
 
 class ModuleDocFragment:
-    LIMITS = "options:" + _LIMITS
-
-    DOCUMENTATION = (
-        r"""
+    DOCUMENTATION = r"""
 options:
   max_changes:
     description: Refuse a plan of more changes than this. V(0) sets no limit.
@@ -108,6 +63,48 @@ options:
         type: str
       job_id:
         description: Number of the AWX job.
-        type: str"""
-        + _LIMITS
-    )
+        type: str
+"""
+
+    LIMITS = r"""
+options:
+  limits_dir:
+    description:
+      - Directory of the lock and of the pause that hold for all users of the node. It is made with mode 1777 where it is not there.
+      - The default is that of the environment variable E(FIELDOPS_LIMITS_DIR), or else C(/run/lock/fieldops-runbooks). Only where this default
+        cannot be had, both are kept beside the journal, for this user alone, which the result says.
+      - An empty one keeps them beside the journal.
+    type: path
+  paused:
+    description:
+      - A reason why nothing is to be changed. Every fix is refused with it. Empty, or a word for no, it pauses nothing.
+      - A file named C(pause) in O(limits_dir) or in O(journal_dir) does the same for everybody on the node, see M(fieldops.runbooks.runbook_pause).
+    type: str
+  windows:
+    description:
+      - Maintenance windows, each as C([DAYS ]HH:MM-HH:MM), for instance V(mon-fri 22:00-06:00), V(sat+sun 00:00-24:00) or V(02:00-04:00) for every day.
+      - One that ends before it begins goes on to the next day. Times are those of the clock on the wall in O(windows_timezone).
+    type: list
+    elements: str
+    default: []
+  windows_mean:
+    description: Whether fixes are made only inside the O(windows), or never inside them.
+    type: str
+    choices: [only_inside, never_inside]
+    default: only_inside
+  windows_timezone:
+    description: Time zone of the O(windows). V(UTC), V(local) for that of the node, or a name such as V(Europe/London), which needs Python 3.9 there.
+    type: str
+    default: UTC
+  escalate_after:
+    description:
+      - Refuse a fix that was made this many times on the same subject within O(escalate_within) seconds, and report the subject
+        as C(limits.escalated). A fix that comes back that often hides what is wrong. V(0) sets no limit.
+      - Runs that failed and runs that were undone do not count.
+    type: int
+    default: 0
+  escalate_within:
+    description: Seconds for O(escalate_after).
+    type: float
+    default: 86400.0
+"""

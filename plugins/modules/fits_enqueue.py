@@ -22,6 +22,7 @@ extends_documentation_fragment:
   - fieldops.runbooks.postgres
   - fieldops.runbooks.fits_workers
   - fieldops.runbooks.guards
+  - fieldops.runbooks.guards.limits
   - fieldops.runbooks.attributes
   - fieldops.runbooks.attributes.fix
 attributes:

@@ -23,6 +23,7 @@ author: fieldops.runbooks contributors (@fieldops)
 extends_documentation_fragment:
   - fieldops.runbooks.hare
   - fieldops.runbooks.guards
+  - fieldops.runbooks.guards.limits
   - fieldops.runbooks.attributes
   - fieldops.runbooks.attributes.fix
 attributes:

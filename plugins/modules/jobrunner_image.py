@@ -21,6 +21,7 @@ extends_documentation_fragment:
   - fieldops.runbooks.jobrunner.config
   - fieldops.runbooks.jobrunner.docker
   - fieldops.runbooks.guards
+  - fieldops.runbooks.guards.limits
   - fieldops.runbooks.attributes
   - fieldops.runbooks.attributes.fix
 attributes:

@@ -28,6 +28,7 @@ extends_documentation_fragment:
   - fieldops.runbooks.jobrunner.docker
   - fieldops.runbooks.jobrunner.files
   - fieldops.runbooks.guards
+  - fieldops.runbooks.guards.limits
   - fieldops.runbooks.attributes
   - fieldops.runbooks.attributes.fix
 attributes:

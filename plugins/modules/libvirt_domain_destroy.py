@@ -23,6 +23,7 @@ extends_documentation_fragment:
   - fieldops.runbooks.libvirt
   - fieldops.runbooks.libvirt.kinds
   - fieldops.runbooks.guards
+  - fieldops.runbooks.guards.limits
   - fieldops.runbooks.attributes
   - fieldops.runbooks.attributes.fix
 attributes:

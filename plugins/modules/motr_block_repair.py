@@ -26,6 +26,7 @@ extends_documentation_fragment:
   - fieldops.runbooks.attributes.fix
   - fieldops.runbooks.motr
   - fieldops.runbooks.guards
+  - fieldops.runbooks.guards.limits
 attributes:
   idempotent:
     support: full

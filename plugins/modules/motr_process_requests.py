@@ -22,6 +22,7 @@ author: fieldops.runbooks contributors (@fieldops)
 extends_documentation_fragment:
   - fieldops.runbooks.motr_process
   - fieldops.runbooks.guards
+  - fieldops.runbooks.guards.limits
   - fieldops.runbooks.attributes
   - fieldops.runbooks.attributes.fix
 attributes:

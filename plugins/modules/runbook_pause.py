@@ -20,6 +20,7 @@ extends_documentation_fragment:
   - fieldops.runbooks.attributes
   - fieldops.runbooks.attributes.fix
   - fieldops.runbooks.guards
+  - fieldops.runbooks.guards.limits
 attributes:
   idempotent:
     support: full

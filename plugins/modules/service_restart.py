@@ -25,6 +25,7 @@ description:
 author: fieldops.runbooks contributors (@fieldops)
 extends_documentation_fragment:
   - fieldops.runbooks.guards
+  - fieldops.runbooks.guards.limits
   - fieldops.runbooks.attributes
   - fieldops.runbooks.attributes.fix
 attributes:

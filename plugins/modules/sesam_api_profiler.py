@@ -23,6 +23,7 @@ extends_documentation_fragment:
   - fieldops.runbooks.sesam
   - fieldops.runbooks.sesam.container
   - fieldops.runbooks.guards
+  - fieldops.runbooks.guards.limits
   - fieldops.runbooks.attributes
   - fieldops.runbooks.attributes.fix
 attributes:

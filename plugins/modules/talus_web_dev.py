@@ -20,6 +20,7 @@ author: fieldops.runbooks contributors (@fieldops)
 extends_documentation_fragment:
   - fieldops.runbooks.talus.docker
   - fieldops.runbooks.guards
+  - fieldops.runbooks.guards.limits
   - fieldops.runbooks.attributes
   - fieldops.runbooks.attributes.fix
 attributes:
