@@ -102,7 +102,7 @@ def check_all(
             "max_changes",
             too_many(plan, options.max_changes),
             "" if options.max_changes else "max_changes is 0",
-            "%d changes are planned, at most %d are allowed" % (len(plan), options.max_changes),
+            "%s planned, at most %d are allowed" % ("1 change is" if len(plan) == 1 else "%d changes are" % len(plan), options.max_changes),
         ),
         _said("approved_plan", not_approved(sha256, options.approved_plan), "" if options.approved_plan else "no plan was approved", "it is the approved plan"),
         _said(
