@@ -312,6 +312,7 @@ def test_windows(node: Node, meaning: str, refused: bool) -> None:
 
 
 def test_options_dataclass_and_documentation_name_the_same_things() -> None:
-    documented: dict[str, Any] = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]
+    fragments = (ModuleDocFragment.DOCUMENTATION, ModuleDocFragment.LIMITS)
+    documented: dict[str, Any] = {name: option for text in fragments for name, option in yaml.safe_load(text)["options"].items()}
     assert {name: option.get("default") for name, option in documented.items()} == {name: option.get("default") for name, option in GUARDS.options.items()}
     assert set(documented) == set(GuardOptions.__dataclass_fields__)
