@@ -35,8 +35,8 @@ def report(name: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    with browser(tmp_path_factory.mktemp("browser")) as driver:
+def page() -> Iterator[Chrome]:
+    with browser() as driver:
         yield driver
 
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Headless Chromium, as Debian packages it, for pages that are files.
 
-with browser(tmp_path) as page:
+with browser() as page:
     page.get(file.as_uri())
     complaints(page), requested(page)
 """
@@ -13,6 +13,7 @@ import base64
 import contextlib
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,9 +27,14 @@ WORDS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-u
 
 
 @contextlib.contextmanager
-def browser(folder: Path, width: int = 1280, height: int = 900) -> Iterator[Chrome]:
-    """A browser with a profile of its own below `folder`. It ends with the block."""
+def browser(width: int = 1280, height: int = 900) -> Iterator[Chrome]:
+    """A browser with a profile of its own, in a place whose name is short: it has a socket there. It ends with the block."""
     install(PROGRAMS)
+    with tempfile.TemporaryDirectory(prefix="lab-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        yield from _started(Path(folder), width, height)
+
+
+def _started(folder: Path, width: int, height: int) -> Iterator[Chrome]:
     options = ChromeOptions()
     options.binary_location = "/usr/bin/chromium"
     for word in (*WORDS, f"--user-data-dir={folder / 'profile'}", f"--window-size={width},{height}"):
