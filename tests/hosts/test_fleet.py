@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import pytest
+from lab.hosts import Lab
 from lab.hosts.backend_host import BackendHost
 from lab.hosts.fits_host import FitsHost
 from lab.hosts.fleet import QUICK, REMEDIES, SAID, Fleet
@@ -21,7 +23,17 @@ LEFT = {"sesam.stacktrace.left", "sesam.health_log.failures", "talus.container.v
 
 
 @pytest.fixture
-def fleet(fits_c: FitsHost, talus: TalusHost, sesam: SesamHost, backend: BackendHost, motr: MotrHost) -> Fleet:
+def newcomers(lab: Lab) -> Iterator[None]:
+    """Hosts that no test before has needed are taken down again: the kernel lets one user have only so many that watch files."""
+    before = {host.name for host in lab.hosts()}
+    yield
+    for host in lab.hosts():
+        if host.name not in before:
+            lab.down(host.name)
+
+
+@pytest.fixture
+def fleet(newcomers: None, fits_c: FitsHost, talus: TalusHost, sesam: SesamHost, backend: BackendHost, motr: MotrHost) -> Fleet:
     return Fleet(fits_c, talus, sesam, backend, motr)
 
 

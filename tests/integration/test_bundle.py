@@ -184,7 +184,7 @@ def operator(tmp_path: Path) -> Iterator[Operator]:
 
 
 def test_a_bundle_says_elsewhere_what_was_wrong_and_none_of_the_secrets(operator: Operator, tmp_path: Path) -> None:
-    collected = operator.play("collect", "-vvv")
+    collected = operator.play("collect", "-vvv", collect_seconds=600)
     assert collected.changed == 1, "only the bundle is written"
     (path,) = (operator.folder / "bundles").iterdir()
     assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
