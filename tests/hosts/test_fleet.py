@@ -18,7 +18,6 @@ from lab.hosts.talus_host import TalusHost
 from operating import Operator
 from play import Run
 
-
 LEFT = {"sesam.stacktrace.left", "sesam.health_log.failures"}
 """Of what was wrong, for whoever wants to know why."""
 
