@@ -202,9 +202,13 @@ def changed(path: str) -> float:
 
 
 def listed_processes() -> str:
-    """Command lines without secrets."""
+    """Command lines without secrets, one of a process: what a process calls itself cannot look like a line of another one."""
     rows = sorted((each for each in processes() if each.argv), key=lambda each: each.pid)
-    return "".join("%7d %-16s %s\n" % (each.pid, each.owner, " ".join(redact.words(each.argv))) for each in rows[-PROCESSES:])
+    return "".join("%7d %-16s %s\n" % (each.pid, each.owner, one_line(" ".join(redact.words(each.argv)))) for each in rows[-PROCESSES:])
+
+
+def one_line(text: str) -> str:
+    return "".join(each if each.isprintable() else each.encode("unicode_escape", "surrogatepass").decode() for each in text)
 
 
 def described(seen: Mapping[str, Any]) -> Any:
