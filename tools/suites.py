@@ -32,7 +32,7 @@ class Suite(Outcome):
 
 
 def pytest(shell: Shell, name: str, arguments: list[str], measured: bool = True) -> Outcome:
-    """Run pytest; when measured, child processes and modules that Ansible shipped are as well."""
+    """Run pytest; when measured, child processes are as well, where the stage's conftest does not say otherwise."""
     shutil.rmtree(COVERED / name, ignore_errors=True)
     (COVERED / name).mkdir(parents=True)
     program = ["coverage", "run", "-m", "pytest"] if measured else ["python", "-m", "pytest"]

@@ -31,7 +31,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A file that cannot be meant ends the run before any test."""
+    """A file that cannot be meant ends the run before any test. What tests start is not measured: it made each run of Ansible cost half as much again."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
     file = config.getoption("--motr", None) or os.environ.get(VARIABLE)
     if file:
         if config.getoption("numprocesses", None) or os.environ.get("PYTEST_XDIST_WORKER"):

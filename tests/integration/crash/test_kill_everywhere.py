@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import coverage
 import pytest
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure import journal
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure import run as engine
@@ -59,10 +60,12 @@ def _announced(function: Any, attribute: str, describe: Callable[..., str], reac
 
 
 def in_child(body: Callable[[], None]) -> int:
-    """Run in a fork; its wait status."""
+    """Run in a fork, which is not measured; its wait status."""
     pid = os.fork()
     if pid == 0:
         try:
+            if measuring := coverage.Coverage.current():
+                measuring.stop()
             body()
             os._exit(0)
         finally:
