@@ -208,6 +208,7 @@ def listed_processes() -> str:
 
 
 def one_line(text: str) -> str:
+    """Line breaks and whatever else a terminal would obey, as Python writes them."""
     return "".join(each if each.isprintable() else each.encode("unicode_escape", "surrogatepass").decode() for each in text)
 
 
