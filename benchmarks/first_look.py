@@ -3,8 +3,9 @@
 """What a first look at a FITS host costs, in multiples of one `ansible.builtin.ping` task on the same host in the same run; beside it the
 runbook's own commands, each as a task.
 
-The look is the role's: one `node_health_info` (web site, API back end, disks, ingest, DHS) and one `fits_queue_info` (ingest, export). The host is one
-of the laboratory, with systemd, PostgreSQL and all services.
+The look is the role's: `node_health_info` (web site, API back end, disks, ingest, DHS), `fits_queue_info` (ingest, export) and
+`runbook_journal_info`, together in one task; beside it the first two as tasks of their own. The host is one of the laboratory, with systemd,
+PostgreSQL and all services.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from lab.hosts import Lab
 
 HERE = Path(__file__).resolve().parent
-LOOK = ("Look at the host", "Read the queues")
-"""How the names of the role's tasks begin; behind that they say what is looked at."""
+OWN = "fieldops.runbooks."
+TOGETHER, *ALONE = (f"{OWN}{name}" for name in ("runbook_looks", "node_health_info", "fits_queue_info"))
 SQL = (
     "select * from ingestqueue where failed or inprogress limit 100",
     "select * from exportqueue where failed or inprogress limit 100",
@@ -48,7 +49,9 @@ def look() -> list[dict[str, Any]]:
     role = {"name": "fieldops.runbooks.fits"}
     asked = {"__fits_generation": "A", "__fits_worker_queue": "ingest", "__fits_aspects_now": ["web", "api", "disk", "ingest", "dhs"]}
     queues = {"__fits_queues": ["ingest", "export"], "fits_watch": 0}
+    aspects = {"fits_generation": "A", "fits_sources": ["dhs"], "fits_triage_aspects": ["web", "api", "ingest", "export"], "fits_watch": 0}
     return [
+        {"name": "together", "ansible.builtin.include_role": {**role, "tasks_from": "triage"}, "vars": aspects},
         {"name": "health", "ansible.builtin.include_role": {**role, "tasks_from": "look"}, "vars": asked},
         {"name": "queues", "ansible.builtin.include_role": {**role, "tasks_from": "queue_look"}, "vars": queues},
     ]
@@ -71,7 +74,8 @@ def times(lab: Lab, connection: str, rounds: int, work: Path) -> dict[str, list[
     found: dict[str, list[float]] = {}
     for line in written.read_text(encoding="utf-8").splitlines():
         entry = json.loads(line)
-        found.setdefault(entry["task"].rpartition(" : ")[2].partition(" (")[0], []).append(entry["seconds"])
+        name = entry["action"] if entry["action"].startswith(OWN) else entry["task"]
+        found.setdefault(name, []).append(entry["seconds"])
     return {name: seconds[1:] for name, seconds in found.items()}
 
 
@@ -79,9 +83,9 @@ def show(connection: str, found: dict[str, list[float]]) -> None:
     """Medians of sums, round by round, in multiples of that round's ping."""
     groups = {
         "ansible.builtin.ping": ["ping"],
-        "look: node_health_info": [LOOK[0]],
-        "look: fits_queue_info": [LOOK[1]],
-        "look: both": [*LOOK],
+        "look: together, as in a triage": [TOGETHER],
+        "look: node_health_info alone": [ALONE[0]],
+        "look: fits_queue_info alone": [ALONE[1]],
         f"runbook: its {len(runbook())} commands": [task["name"] for task in runbook()],
     }
     print(f"\n{connection} connection\n{'what':<32}{'s':>8}{'x ping':>9}{'min - max':>16}\n{'-' * 65}")

@@ -45,4 +45,4 @@ class CallbackModule(CallbackBase):
     def _write(self, result: Any, failed: bool = False) -> None:
         seconds = time.monotonic() - self.started[result.task._uuid]
         with open(os.environ["TASK_TIMES"], "a", encoding="utf-8") as file:
-            file.write(json.dumps({"task": result.task.get_name(), "seconds": seconds, "failed": failed}) + "\n")
+            file.write(json.dumps({"task": result.task.get_name(), "action": result.task.resolved_action or "", "seconds": seconds, "failed": failed}) + "\n")

@@ -164,6 +164,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -182,6 +183,7 @@ from ansible_collections.fieldops.runbooks.plugins.plugin_utils.report_history i
 from ansible_collections.fieldops.runbooks.plugins.plugin_utils.report_text import Page, render, unstyled
 
 DEFAULT_WIDTH = 100
+TOGETHER = "fieldops.runbooks.runbook_looks"
 PATHS = {"json": "report_path", "html": "html_path", "markdown": "markdown_path", "junit": "junit_path", "prometheus": "prometheus_path"}
 COLORS = {"critical": "COLOR_ERROR", "warning": "COLOR_WARN", "ok": "COLOR_OK", "changed": "COLOR_CHANGED", "heading": "COLOR_HIGHLIGHT"}
 
@@ -223,7 +225,10 @@ class CallbackModule(CallbackBase):
 
     def v2_runner_on_failed(self, result: CallbackTaskResult, ignore_errors: bool = False) -> None:
         if not self._add(result, failed=True):
-            self._report.add_trouble("failed", self._origin(result, result.task), result.result, bool(ignore_errors))
+            whole = self._origin(result, result.task)
+            lost = [(origin, told) for origin, told in _looks(whole, result.result) if told.get("failed")]
+            origin, told = lost[0] if len(lost) == 1 else (whole, result.result)
+            self._report.add_trouble("failed", origin, told, bool(ignore_errors))
 
     def v2_runner_on_unreachable(self, result: CallbackTaskResult) -> None:
         self._add(result, failed=True)
@@ -290,10 +295,11 @@ class CallbackModule(CallbackBase):
         return len(refused) > 1 and all(refused)
 
     def _add_one(self, result: CallbackTaskResult, task: Task, values: Mapping[str, Any], failed: bool) -> bool:
-        # failed_when judges a result, it does not make it less complete: the module itself said nothing of an error.
+        origin = self._origin(result, task, values.get(str(values.get("ansible_loop_var"))))
+        for look, told in _looks(origin, values):
+            self._report.add(look, told, not told.get("failed"))
         complete = not failed or ("failed_when_result" in values and "msg" not in values)
-        item = values.get(str(values.get("ansible_loop_var")))
-        return self._report.add(self._origin(result, task, item), values, complete) and failed and bool(values.get("refusals"))
+        return self._report.add(origin, values, complete) and failed and bool(values.get("refusals"))
 
     def _origin(self, result: CallbackTaskResult, task: Task, item: Any = None) -> Origin:
         host = str(result.host.get_name())
@@ -328,6 +334,14 @@ class CallbackModule(CallbackBase):
         styled = render(document, Page(page.width, page.show_info, _styled, page.report_path))
         self._display.display("\n".join(styled), screen_only=True)
         self._display.display(plain, log_only=True)
+
+
+def _looks(whole: Origin, values: Mapping[str, Any]) -> List[Tuple[Origin, Mapping[str, Any]]]:
+    """What was looked at together, as if each look were a task of its own."""
+    if whole.action != TOGETHER or not isinstance(values.get("results"), list) or is_hidden(values):
+        return []
+    asked = whole.args["looks"]
+    return [(replace(whole, action=look["module"], args=look["args"]), told) for look, told in zip(asked, values["results"])]
 
 
 def _iso(when: datetime) -> str:

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
 from ..module_utils.connect import redact
+from .looked import results
 from .tasks_file import said
 
 FORMAT = 1
@@ -89,13 +90,6 @@ def parts_of(host: str, variables: Mapping[str, Any], registers: Sequence[str], 
     parts.append(_part(host, "findings", "findings.json", {"looks": found, "failed": troubles}))
     texts, cuts = _evidence(host, variables.get(evidence))
     return parts + texts, cuts
-
-
-def results(value: Any) -> Iterator[Mapping[str, Any]]:
-    """A result, or those of a loop."""
-    if isinstance(value, Mapping):
-        turns = value.get("results")
-        yield from (turn for turn in (turns if isinstance(turns, list) else [value]) if isinstance(turn, Mapping))
 
 
 def _evidence(host: str, result: Any) -> Tuple[List[Part], List[Cut]]:

@@ -24,16 +24,20 @@ def gather(variables: Mapping[str, Mapping[str, Any]], registers: Sequence[str])
     at = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     for host in sorted(variables, key=host_key):
         for name in registers:
-            for n, result in enumerate(_results(variables[host].get(name))):
+            for n, result in enumerate(results(variables[host].get(name))):
                 report.add(Origin(host, name, "%s[%d]" % (name, n), at), result, not result.get("failed"))
     return report.document({}, {})
 
 
-def _results(value: Any) -> Iterator[Mapping[str, Any]]:
-    """A result, or those of a loop."""
+def results(value: Any) -> Iterator[Mapping[str, Any]]:
+    """A result; or those of a loop, or of looks that were sent together."""
     if isinstance(value, Mapping):
         turns = value.get("results")
-        yield from (turn for turn in (turns if isinstance(turns, list) else [value]) if isinstance(turn, Mapping))
+        if not isinstance(turns, list):
+            yield value
+            return
+        for turn in turns:
+            yield from results(turn)
 
 
 def troubles(variables: Mapping[str, Mapping[str, Any]]) -> List[Dict[str, str]]:

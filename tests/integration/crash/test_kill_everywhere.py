@@ -27,7 +27,7 @@ from conftest import Databases
 from crash.scenarios import SCENARIOS, Effect, Lab, Scenario
 from support import run_module, run_ok
 
-LOOKS = {"motr_cob_read", "runbook_bundle", "runbook_plan"}
+LOOKS = {"motr_cob_read", "runbook_bundle", "runbook_looks", "runbook_plan"}
 """What writes a file that it was asked for, and changes nothing else, is no fix, whatever its name."""
 MODULES = Path(__file__).parents[3] / "plugins" / "modules"
 

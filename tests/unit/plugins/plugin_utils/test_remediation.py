@@ -92,7 +92,7 @@ def test_what_a_triage_reads_is_what_the_flows_leave() -> None:
     left: set[str] = set()
     for system in ("fits", "talus", "sesam", "jobrunner", "motr"):
         left |= registers(ROOT / f"roles/{system}/tasks", "triage.yml")
-    assert left - {"__fits_rewrite", "__motr_objects"} == set(SHIPPED["registers"])
+    assert left - {"__fits_rewrite"} == set(SHIPPED["registers"])
 
 
 def registers(folder: Path, name: str) -> set[str]:
