@@ -28,11 +28,11 @@ class CallbackModule(CallbackBase):
 
     def __init__(self) -> None:
         super().__init__()
-        self.started: dict[str, float] = {}
+        self.started: dict[tuple[str, str], float] = {}
 
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
         """Note the time."""
-        self.started[task._uuid] = time.monotonic()
+        self.started[host.get_name(), task._uuid] = time.monotonic()
 
     def v2_runner_on_ok(self, result: Any) -> None:
         """Write the difference."""
@@ -43,6 +43,7 @@ class CallbackModule(CallbackBase):
         self._write(result, failed=True)
 
     def _write(self, result: Any, failed: bool = False) -> None:
-        seconds = time.monotonic() - self.started[result.task._uuid]
+        seconds = time.monotonic() - self.started[result.host.get_name(), result.task._uuid]
         with open(os.environ["TASK_TIMES"], "a", encoding="utf-8") as file:
-            file.write(json.dumps({"task": result.task.get_name(), "action": result.task.resolved_action or "", "seconds": seconds, "failed": failed}) + "\n")
+            told = {"host": result.host.get_name(), "task": result.task.get_name(), "action": result.task.resolved_action or ""}
+            file.write(json.dumps({**told, "seconds": seconds, "failed": failed}) + "\n")

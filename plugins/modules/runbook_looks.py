@@ -45,8 +45,7 @@ options:
         type: bool
         default: true
 seealso:
-  - plugin: fieldops.runbooks.triage
-    plugin_type: role
+  - module: fieldops.runbooks.node_health_info
   - plugin: fieldops.runbooks.summary
     plugin_type: callback
 """
