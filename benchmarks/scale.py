@@ -60,7 +60,8 @@ def show(title: str, rows: list[Row]) -> None:
     """One table."""
     table = [HEAD, *(row.cells() for row in rows)]
     widths = [max(len(cells[n]) for cells in table) for n in range(len(HEAD))]
-    lines = ["  ".join(cell.ljust(width) if n in (0, 8) else cell.rjust(width) for n, (cell, width) in enumerate(zip(cells, widths))) for cells in table]
+    aligned = [[cell.ljust(width) if n in (0, 8) else cell.rjust(width) for n, (cell, width) in enumerate(zip(cells, widths, strict=True))] for cells in table]
+    lines = ["  ".join(cells) for cells in aligned]
     print(f"\n{title}\n{lines[0].rstrip()}\n{'-' * len(lines[0])}\n" + "\n".join(line.rstrip() for line in lines[1:]), flush=True)
 
 

@@ -5,16 +5,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
+from ansible import constants as C
 from ansible.errors import AnsibleActionFail
 from ansible.executor.module_common import _apply_action_arg_defaults
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible.vars.clean import remove_internal_keys
-from ansible_collections.fieldops.runbooks.plugins.plugin_utils import carrier
+from ansible_collections.fieldops.runbooks.plugins.plugin_utils import together
 
 display = Display()
 OWN = "fieldops.runbooks."
@@ -29,80 +27,69 @@ ARGUMENTS: Dict[str, Dict[str, Any]] = {
 
 
 class ActionModule(ActionBase):
-    """Has Ansible build each module as for a task of its own, and then run all of them as if they were one."""
+    """Has one module made out of them, and runs that as Ansible runs any."""
 
     TRANSFERS_FILES = False
     _supports_check_mode = True
-    _together: Any = None
 
     def run(self, tmp: Any = None, task_vars: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
         result: Dict[str, Any] = super().run(tmp, task_vars)
         asked = [look for look in self.validate_argument_spec(ARGUMENTS)[1]["looks"] if look["when"]]
         if not asked:
             return dict(result, changed=False, skipped=True, skip_reason="No look was asked for", results=[])
-        looks = [self._resolved(look) for look in asked]
+        found = [self._found(look) for look in asked]
+        looks = [{"module": name, "args": args} for name, _path, args in found]
         self._task.args = {"looks": looks}  # what a callback is told
-        built = [self._built(look, task_vars or {}) for look in looks]
-        self._together = _as_one(built)
-        told = self._execute_module(task_vars=task_vars)
-        if not isinstance(told.get("looks"), list) or len(told["looks"]) != len(looks):
+        name = self._module({name: path for name, path, _args in found})
+        told = self._execute_module(module_name=name, module_args={"looks": [self._ready(look, task_vars) for look in looks]}, task_vars=task_vars)
+        results = told.pop("looks", None)
+        if not isinstance(results, list):
             return dict(result, **told, **({} if told.get("failed") or told.get("unreachable") else {"failed": True}))
-        results = [self._read(look, each, bits) for look, each, bits in zip(looks, told.pop("looks"), built)]
-        return dict(result, **told, **_summed(looks, results))
+        return dict(result, **told, **_summed([_result(look["module"], each) for look, each in zip(looks, results)]))
 
-    def _configure_module(self, module_name: str, module_args: Dict[str, Any], task_vars: Dict[str, Any]) -> Tuple[Any, str]:
-        """Of the task itself, what was put together; of a look, what Ansible builds."""
-        if self._together is not None:
-            return self._together, carrier.__file__
-        built: Tuple[Any, str] = super()._configure_module(module_name, module_args, task_vars)
-        return built
-
-    def _resolved(self, look: Mapping[str, Any]) -> Dict[str, Any]:
-        """The look by its full name, with the module_defaults of the task."""
+    def _found(self, look: Mapping[str, Any]) -> Tuple[str, str, Dict[str, Any]]:
+        """Its full name, its file, and its options with the module_defaults of the task."""
         name = look["module"] if "." in look["module"] else OWN + look["module"]
-        found = self._shared_loader_obj.module_loader.find_plugin_with_context(name, collection_list=self._task.collections)
+        found = self._shared_loader_obj.module_loader.find_plugin_with_context(name)
         if not found.resolved:
             raise AnsibleActionFail("looks: there is no module %s. Nothing was looked at." % look["module"])
-        name = found.resolved_fqcn
-        if not name.endswith("_info") or self._shared_loader_obj.action_loader.has_plugin(name):
-            raise AnsibleActionFail("looks: %s is no check; modules whose names end in _info are, and run on the node. Nothing was looked at." % look["module"])
-        return {"module": name, "args": _apply_action_arg_defaults(name, self._task, dict(look["args"]), self._templar)}
+        if not name.startswith(OWN) or not name.endswith("_info"):
+            raise AnsibleActionFail("looks: %s is no check of this collection; their names end in _info. Nothing was looked at." % look["module"])
+        return name, found.plugin_resolved_path, _apply_action_arg_defaults(name, self._task, dict(look["args"]), self._templar)
 
-    def _built(self, look: Mapping[str, Any], task_vars: Dict[str, Any]) -> Any:
+    def _module(self, paths: Mapping[str, str]) -> str:
+        """The name under which Ansible finds what was made of them. It lies in a folder that Ansible removes when the run ends."""
+        texts = {}
+        for name, path in paths.items():
+            with open(path, encoding="utf-8") as file:
+                texts[name] = file.read()
+        folder, made = together.write(together.module_of(texts), C.DEFAULT_LOCAL_TMP)
+        self._shared_loader_obj.module_loader.add_directory(folder)
+        return "ansible.legacy." + made
+
+    def _ready(self, look: Mapping[str, Any], task_vars: Optional[Dict[str, Any]]) -> Dict[str, Any]:
+        """With what Ansible tells every module of the run that it is part of."""
         args = dict(look["args"])
         self._update_module_args(look["module"], args, task_vars)
-        bits = self._configure_module(look["module"], args, task_vars)[0]
-        if bits.module_style != "new":
-            raise AnsibleActionFail("looks: %s is no Python module. Nothing was looked at." % look["module"])
-        return bits
-
-    def _read(self, look: Mapping[str, Any], told: Dict[str, Any], bits: Any) -> Dict[str, Any]:
-        """The result as the task of its own would have it."""
-        data: Dict[str, Any] = self._parse_returned_data(told, bits.serialization_profile)
-        remove_internal_keys(data)
-        error = data.get("exception")
-        if data.get("failed") and not data.get("msg"):
-            data["msg"] = str(getattr(getattr(error, "event", None), "msg", None) or "it ended without a result")
-        if display.verbosity < 3:  # as Ansible shows it of a task
-            data.pop("invocation", None)
-            data.pop("exception", None)
-        return dict(data, look=look["module"])
+        return {"module": look["module"], "args": args}
 
 
-def _as_one(built: List[Any]) -> Any:
-    """One script for all of them, which is passed on as Ansible passes on a module."""
-    with open(os.path.splitext(carrier.__file__)[0] + ".py", encoding="utf-8") as file:
-        text = file.read()
-    call = "\nmain(%r)\n" % [bits.b_module_data.decode("utf-8") for bits in built]
-    return dataclasses.replace(built[0], b_module_data=(text + call).encode("utf-8"))
+def _result(name: str, told: Dict[str, Any]) -> Dict[str, Any]:
+    """As a task of its own would have it; below -vvv without what Ansible does not show of a task, either."""
+    if told.get("failed"):
+        told.setdefault("msg", "it failed without a reason")
+    if display.verbosity < 3:
+        for internal in ("invocation", "exception"):
+            told.pop(internal, None)
+    return dict(told, look=name)
 
 
-def _summed(looks: List[Dict[str, Any]], results: List[Dict[str, Any]]) -> Dict[str, Any]:
+def _summed(results: List[Dict[str, Any]]) -> Dict[str, Any]:
     """It failed when one of them did; what the others have seen counts all the same."""
     told: Dict[str, Any] = {"changed": any(each.get("changed") for each in results), "results": results}
     for kind in ("warnings", "deprecations"):
         gathered = [one for each in results for one in each.pop(kind, ())]
         if gathered:
             told[kind] = gathered
-    lost = ["%s: %s" % (look["module"].rpartition(".")[2], each["msg"]) for look, each in zip(looks, results) if each.get("failed")]
+    lost = ["%s: %s" % (each["look"].rpartition(".")[2], each["msg"]) for each in results if each.get("failed")]
     return dict(told, failed=True, msg="; ".join(lost)) if lost else told

@@ -32,7 +32,7 @@ options:
     suboptions:
       module:
         description:
-          - Name of a module that ends in C(_info), of any collection; one of this collection without its namespace, too.
+          - Name of a module of this collection that ends in C(_info), with or without its namespace.
           - Its C(module_defaults) count here as they do for a task.
         type: str
         required: true

@@ -1,25 +1,25 @@
 # Copyright (c) 2026, the fieldops.runbooks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs several modules side by side on a node. The text of this file is what is sent there, behind it a line that calls L(main) with the modules' own texts.
+"""Runs several of our modules side by side on a node. The text of this file is sent there as a module, with those modules' own texts behind it.
 
-Each module gets a process of its own, forked off: Python starts once, and what every module imports is imported once. Nothing of Ansible is loaded here, since
-each module brings its own.
+Each module gets a process of its own, forked off when what all of them import has been imported: Python starts once, and compiles each file once.
 """
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import selectors
 import sys
-import tempfile
-import zipfile
-from typing import Any, Dict, List, NoReturn, Optional
+import traceback
+from typing import Any, Dict, List, Mapping, NoReturn, Optional
+
+from ansible.module_utils import basic
 
 CHUNK = 1 << 16
-SHARED = (tempfile, zipfile)
-"""Imported here for the modules, all of which import them."""
+PACKAGE = "ansible_collections.fieldops.runbooks.plugins.modules"
 
 
 class Child:
@@ -30,11 +30,19 @@ class Child:
         self.ends = ends
         self.said: Dict[str, List[bytes]] = {name: [] for name in ends}
 
-    def told(self) -> Dict[str, Any]:
-        """As Ansible takes the end of a command."""
+    def result(self) -> Any:
+        """What it has printed; what is no result is told as one that failed."""
         status = os.waitpid(self.pid, 0)[1]
         rc = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
-        return dict({name: b"".join(said).decode("utf-8", "replace") for name, said in self.said.items()}, rc=rc)
+        out, err = (b"".join(self.said[name]).decode("utf-8", "replace") for name in ("stdout", "stderr"))
+        try:
+            result = json.loads(out)
+            if isinstance(result, dict):
+                return result
+        except ValueError:
+            pass
+        how = "it was ended by signal %d" % os.WTERMSIG(status) if os.WIFSIGNALED(status) else "it ended with %d" % rc
+        return {"failed": True, "msg": how + ", without a result", "module_stdout": out, "module_stderr": err, "rc": rc}
 
 
 def fork() -> Optional[Child]:
@@ -53,7 +61,7 @@ def fork() -> Optional[Child]:
     return None
 
 
-def gather(children: List[Child]) -> List[Dict[str, Any]]:
+def gather(children: List[Child]) -> List[Any]:
     """All that they say, until the last of them has closed its output."""
     with selectors.DefaultSelector() as waiting:
         for child in children:
@@ -67,17 +75,34 @@ def gather(children: List[Child]) -> List[Dict[str, Any]]:
                 else:
                     waiting.unregister(key.fd)
                     os.close(key.fd)
-    return [child.told() for child in children]
+    return [child.result() for child in children]
 
 
-def main(texts: List[str]) -> NoReturn:
-    """Print one document with what each module has printed, in their order. In a child it is the module that ends the process."""
+def run(text: str, args: Any) -> NoReturn:
+    """Be the module, as Ansible would have it be. The process ends here: to unwind its stack would take the zip away from the others."""
+    basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": args}).encode("utf-8")  # noqa: SLF001
+    code = 1
+    try:
+        exec(compile(text, "<module>", "exec"), {"__name__": "__main__", "__package__": PACKAGE})  # noqa: S102 # pylint: disable=exec-used
+        code = 0
+    except SystemExit as exc:
+        code = exc.code if isinstance(exc.code, int) else int(exc.code is not None)
+    except BaseException as exc:  # noqa: BLE001
+        print(json.dumps({"failed": True, "msg": "%s: %s" % (type(exc).__name__, exc), "module_stderr": traceback.format_exc()}))
+    finally:
+        atexit._run_exitfuncs()  # noqa: SLF001 - a module's own temporary files
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def main(texts: Mapping[str, str]) -> NoReturn:
+    """Print one result with those of all looks, in their order."""
     children: List[Child] = []
-    for text in texts:
+    for look in json.loads(basic._ANSIBLE_ARGS or b"")["ANSIBLE_MODULE_ARGS"]["looks"]:  # noqa: SLF001
         child = fork()
         if child is None:
-            exec(compile(text, "<module>", "exec"), {"__name__": "__main__"})  # pylint: disable=exec-used # noqa: S102
-            sys.exit(0)
+            run(texts[look["module"]], look["args"])
         children.append(child)
     print(json.dumps({"looks": gather(children)}))
     sys.exit(0)
