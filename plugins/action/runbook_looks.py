@@ -59,11 +59,7 @@ class ActionModule(ActionBase):
 
     def _module(self, paths: Mapping[str, str]) -> str:
         """The name under which Ansible finds what was made of them. It lies in a folder that Ansible removes when the run ends."""
-        texts = {}
-        for name, path in paths.items():
-            with open(path, encoding="utf-8") as file:
-                texts[name] = file.read()
-        folder, made = together.write(together.module_of(texts), C.DEFAULT_LOCAL_TMP)
+        folder, made = together.written(paths, C.DEFAULT_LOCAL_TMP)
         self._shared_loader_obj.module_loader.add_directory(folder)
         return "ansible.legacy." + made
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the fieldops.runbooks contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes one module out of several of this collection. Pure, but for L(write)."""
+"""Makes one module out of several of this collection. Pure, but for C(written)."""
 
 from __future__ import annotations
 
@@ -20,11 +20,8 @@ def module_of(texts: Mapping[str, str]) -> str:
     """The text of the module that runs these. What they import stands in it where Ansible sees it, and is imported before it forks."""
     trees = {name: ast.parse(text) for name, text in texts.items()}
     plain = {name: _undocumented(tree) for name, tree in trees.items()}
-    with open(os.path.splitext(carrier.__file__)[0] + ".py", encoding="utf-8") as file:
-        parts = [file.read()]
-    parts += _imports(trees.values())
-    parts.append("main(%r)" % plain)
-    return "\n".join(parts) + "\n"
+    carried = _read(os.path.splitext(carrier.__file__)[0] + ".py")
+    return "\n".join([carried, *_imports(trees.values()), "main(%r)" % plain, ""])
 
 
 def _undocumented(tree: ast.Module) -> str:
@@ -48,15 +45,20 @@ def _imports(trees: Iterable[ast.AST]) -> List[str]:
     return list(found)
 
 
-def write(text: str, directory: str) -> Tuple[str, str]:
-    """Put it where Ansible finds modules; returns that folder and the module's name, which is another one for another text."""
+def written(paths: Mapping[str, str], directory: str) -> Tuple[str, str]:
+    """Put the module that runs these where Ansible finds it; returns that folder and the module's name. It is made once in a run."""
     folder = os.path.join(directory, "fieldops_looks")
     os.makedirs(folder, mode=0o700, exist_ok=True)
-    name = "fieldops_looks_" + hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
+    name = "fieldops_looks_" + hashlib.sha256(repr(sorted(paths.items())).encode("utf-8")).hexdigest()[:16]
     path = os.path.join(folder, name + ".py")
     if not os.path.exists(path):
         draft = "%s.%d" % (path, os.getpid())
         with open(draft, "w", encoding="utf-8") as file:
-            file.write(text)
+            file.write(module_of({name: _read(each) for name, each in paths.items()}))
         os.replace(draft, path)  # another host's task may be at the same
     return folder, name
+
+
+def _read(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.read()

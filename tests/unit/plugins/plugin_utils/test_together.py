@@ -81,12 +81,17 @@ def test_it_brings_what_they_import_by_full_names_and_no_documentation() -> None
 
 
 def test_the_same_looks_are_written_once(tmp_path: Path) -> None:
-    folder, name = together.write("one = 1\n", str(tmp_path))
+    paths = {}
+    for name in ("good", "failed"):
+        (tmp_path / f"{name}.py").write_text(MODULES[name], encoding="utf-8")
+        paths[name] = str(tmp_path / f"{name}.py")
+    folder, name = together.written(paths, str(tmp_path))
     path = Path(folder) / f"{name}.py"
+    assert path.read_text(encoding="utf-8") == together.module_of({name: MODULES[name] for name in paths})
     before = path.stat()
-    assert together.write("one = 1\n", str(tmp_path)) == (folder, name)
+    assert together.written(dict(reversed(paths.items())), str(tmp_path)) == (folder, name)
     assert path.stat().st_mtime_ns == before.st_mtime_ns
-    assert together.write("two = 2\n", str(tmp_path))[1] != name
+    assert together.written({"good": paths["good"]}, str(tmp_path))[1] != name
     assert sorted(each.suffix for each in Path(folder).iterdir()) == [".py", ".py"]
     assert Path(folder).stat().st_mode & 0o077 == 0
 
