@@ -34,7 +34,7 @@ TAIL = 60
 def lint(shell: Shell) -> Outcome:
     """Style and types."""
     here = project.ROOT
-    typed = [path for path in ("tests/lab", "tools", "benchmarks") if any((here / path).rglob("*.py"))]
+    typed = [path for path in ("extensions/eda", "tests/lab", "tools", "benchmarks") if any((here / path).rglob("*.py"))]
     with clean_copy() as (root, copy):
         return shell.run_each(
             {
@@ -87,7 +87,7 @@ def unit(shell: Shell) -> Outcome:
 def integration(shell: Shell) -> Outcome:
     """Real servers."""
     # A machine that cannot have these tests less.
-    programs = {"rsync": "rsync", "strace": "strace", "ss": "iproute2"}
+    programs = {"rsync": "rsync", "strace": "strace", "ss": "iproute2", "java": "default-jre-headless"}
     shell.run("python", "-c", f"from lab.hosts.common import install; install({programs})", cwd=project.ROOT / "tests")
     paths = [path for path in ("tests/integration", "tests/lab") if (project.ROOT / path).is_dir()]
     return pytest(shell, "integration", [*paths, "--numprocesses=2", "--dist=loadscope"])
