@@ -13,9 +13,11 @@ import os
 import runpy
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 import yaml
 
@@ -232,6 +234,16 @@ def test_every_argument_is_documented_and_taken_by_the_rulebooks() -> None:
         assert set(ruleset["sources"][0]["fieldops.runbooks.findings"]) <= documented
     for example in yaml.safe_load(SOURCE["EXAMPLES"]):
         SOURCE["Settings"].of({**example["sources"][0]["fieldops.runbooks.findings"], "inventory": "x,"})
+
+
+@pytest.mark.parametrize("name", ["watch", "mend"])
+def test_a_rulebook_is_one_and_only_the_one_that_mends_runs_anything(name: str) -> None:
+    rulebook = yaml.safe_load((ROOT / f"extensions/eda/rulebooks/{name}.yml").read_text(encoding="utf-8"))
+    schema = Path(str(find_spec("ansible_rulebook").submodule_search_locations[0])) / "schema/ruleset_schema.json"  # type: ignore[union-attr, index]
+    jsonschema.Draft7Validator(json.loads(schema.read_text(encoding="utf-8"))).validate(rulebook)
+    running = [rule for rule in rulebook[0]["rules"] if "run_playbook" in json.dumps(rule)]
+    assert [rule["throttle"]["group_by_attributes"] for rule in running] == [["event.finding.host", "event.finding.check"]] * (name == "mend")
+    assert all("event.finding.mend == true and event.meta.hosts is defined" in rule["condition"] for rule in running)
 
 
 # -- files --------------------------------------------------------------------------------------------------------------------------------
