@@ -68,6 +68,11 @@ class Rulebook:
     def told(self, word: str) -> list[str]:
         return re.findall(rf"^{word} .*", self.text(), re.MULTILINE)
 
+    def hosts(self) -> list[list[str]]:
+        """The hosts of each remediation, in their order."""
+        reports = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(self.reports.glob("2*.json"))]
+        return [[host["name"] for host in report["hosts"]] for report in reports]
+
     def wait(self, what: str, holds: Callable[[], Any]) -> Any:
         deadline = time.monotonic() + PATIENCE
         while not (found := holds()):
@@ -108,6 +113,7 @@ def test_what_is_found_is_mended_once_within_the_guards_and_seen_to_be_mended(se
             assert fleet.wrong() == {"fits-a": 0, "fits-b": 3}
             assert (runs(fleet, "fits-a"), runs(fleet, "fits-b")) == (1, 0)
             assert rulebook.told("CLEARED fits-b") == []
+            assert rulebook.hosts() == [["fits-a"], ["fits-b"]], "a remediation went beyond the host of its event"
             # Nobody has said that anything else may be mended.
             assert any(" fits-a " in line and "may be mended without a person" in line for line in rulebook.told("LEFT"))
             # It comes back before the throttle has ended: it is seen, and left alone.
