@@ -95,7 +95,7 @@ def put_marker(rulebook: Rulebook, code: str) -> None:
     (group,) = [group for group in document["findings"] if not group["cleared"] and group["severity"] == "warning"][:1]
     marker = {**group, "code": code, "remedies": [], "hosts": [{**group["hosts"][0], "host": "fits-a", "remedy": None, "before_change": False}]}
     document.update(findings=[marker], checks=[], refusals=[])
-    document["run"]["ended"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    document["run"]["ended"] = marker["hosts"][0]["last_seen"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     (rulebook.reports / f"{code}.json").write_text(json.dumps(document), encoding="utf-8")
 
 

@@ -10,6 +10,7 @@ import gzip
 import json
 import logging
 import os
+import re
 import runpy
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[3]
 PLUGIN = ROOT / "extensions/eda/plugins/event_source/findings.py"
 SOURCE: dict[str, Any] = runpy.run_path(str(PLUGIN))
+TIME = "%Y-%m-%dT%H:%M:%SZ"
 NOW = datetime(2026, 11, 23, 17, 0, tzinfo=UTC)
 WEBSITE = ("fits-c", "fits.website.answer.wrong_status")
 
@@ -50,10 +52,12 @@ def findings(told: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
 
 
 def later(document: dict[str, Any], seconds: int = 60) -> dict[str, Any]:
-    made = copy.deepcopy(document)
-    ended = datetime.strptime(made["run"]["ended"], "%Y-%m-%dT%H:%M:%SZ") + timedelta(seconds=seconds)
-    made["run"]["ended"] = ended.strftime("%Y-%m-%dT%H:%M:%SZ")
-    return made
+    """The same, seen later."""
+
+    def moved(found: re.Match[str]) -> str:
+        return (datetime.strptime(found.group(), TIME) + timedelta(seconds=seconds)).strftime(TIME)
+
+    return dict(json.loads(re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", moved, json.dumps(document))))
 
 
 def entries(document: dict[str, Any], code: str) -> list[dict[str, Any]]:
@@ -101,6 +105,20 @@ def test_what_is_no_longer_found_by_its_check_is_cleared_and_told_anew_when_it_c
     assert events(known, triage) == [], "an older report tells nothing of what is known better"
     assert findings(events(known, later(gone))) == []
     assert findings(events(known, later(triage, 300))) == [("standing", *WEBSITE)]
+
+
+def test_of_two_runs_side_by_side_the_later_look_counts_and_not_the_later_end(triage: dict[str, Any]) -> None:
+    known = ledger()
+    events(known, triage)
+    mended = without(triage, WEBSITE[1])
+    slow = later(triage, 30)  # it looked before that one
+    slow["run"]["ended"] = "2026-11-23T16:59:00Z"
+    assert findings(events(known, mended)) == [("cleared", *WEBSITE)]
+    assert events(known, slow) == []
+    assert findings(events(known, later(triage, 90))) == [("standing", *WEBSITE)]
+    slow_and_clean = later(mended, 20)  # 80 s after the first
+    slow_and_clean["run"]["ended"] = "2026-11-23T16:59:30Z"
+    assert events(known, slow_and_clean) == []
 
 
 @pytest.mark.parametrize("spoil", ["failed", "unreachable", "other_hosts", "doubtful"])
@@ -250,9 +268,8 @@ def test_a_rulebook_is_one_and_only_the_one_that_mends_runs_anything(name: str) 
 
 
 def fresh(document: dict[str, Any], seconds: int = 0) -> str:
-    made = copy.deepcopy(document)
-    made["run"]["ended"] = (datetime.now(UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return json.dumps(made)
+    ended = datetime.strptime(document["run"]["ended"], TIME).replace(tzinfo=UTC)
+    return json.dumps(later(document, int((datetime.now(UTC) - ended).total_seconds()) + seconds))
 
 
 class Watched:

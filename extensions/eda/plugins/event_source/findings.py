@@ -111,6 +111,7 @@ LOGGER = logging.getLogger("fieldops.runbooks.findings")
 SEVERITIES = ("ok", "info", "warning", "critical")
 NAMESPACE = "fieldops.runbooks."
 SCHEMA = 2
+TIME = "%Y-%m-%dT%H:%M:%SZ"
 LARGEST = 256 * 1024 * 1024
 AHEAD = 300
 """Seconds that another controller's clock may be ahead."""
@@ -227,6 +228,8 @@ class Found(NamedTuple):
     gone: bool
     doubtful: bool
     """Something was changed after it was seen."""
+    at: str
+    """When it was seen, or seen to be gone; such times can be compared as texts."""
 
     @property
     def key(self) -> Key:
@@ -240,7 +243,8 @@ class Report(NamedTuple):
     ended: datetime
     live: bool
     found: tuple[Found, ...]
-    looked: frozenset[tuple[str, str]]
+    looked: Mapping[tuple[str, str], str]
+    """When a check, by host and id, looked and saw all."""
     refused: tuple[Mapping[str, Any], ...]
 
     @classmethod
@@ -248,13 +252,13 @@ class Report(NamedTuple):
         try:
             if document["schema_version"] != SCHEMA:
                 raise Unreadable(f"it has the form {document['schema_version']} of a report, and this plugin reads {SCHEMA}")
-            ended = datetime.strptime(document["run"]["ended"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+            ended = datetime.strptime(document["run"]["ended"], TIME).replace(tzinfo=UTC)
             return cls(
                 path,
                 ended,
                 "diagnose.yml" not in document["run"]["playbooks"],
                 tuple(_found(group, entry) for group in document["findings"] for entry in group["hosts"]),
-                frozenset((check["host"], check["id"]) for check in document["checks"] if check["outcome"] == "looked"),
+                {(str(check["host"]), str(check["id"])): _time(check["at"]) for check in document["checks"] if check["outcome"] == "looked"},
                 tuple(_refusal(refused, path) for refused in document["refusals"] if not refused["resolved"] and not refused["check_mode"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as exc:
@@ -276,7 +280,13 @@ def _found(group: Mapping[str, Any], entry: Mapping[str, Any]) -> Found:
         entry["runbook"],
         bool(group["cleared"]),
         bool(entry["before_change"]),
+        _time((entry["cleared_at"] if group["cleared"] else None) or entry["last_seen"]),
     )
+
+
+def _time(text: str) -> str:
+    datetime.strptime(text, TIME)
+    return text
 
 
 def _refusal(refused: Mapping[str, Any], path: str) -> dict[str, Any]:
@@ -299,7 +309,7 @@ class Ledger:
         self.settings = settings
         self.standing: dict[Key, Found] = {}
         self.told: dict[Key, tuple[float, int]] = {}
-        self.newest: dict[tuple[str, str], datetime] = {}
+        self.newest: dict[tuple[str, str], str] = {}
         self.refused: set[tuple[str, str, str]] = set()
 
     def events(self, report: Report, now: datetime, clock: float) -> list[dict[str, Any]]:
@@ -308,14 +318,18 @@ class Ledger:
         if not report.live or (self.settings.max_age and age > self.settings.max_age):
             return []
         if age < -AHEAD:
-            raise Unreadable(f"its run ended at {report.ended:%Y-%m-%dT%H:%M:%SZ}, which is still to come: set the clocks")
-        found = [each for each in report.found if _plain_host(each.host) and self.newest.get((each.host, each.check), report.ended) <= report.ended]
+            raise Unreadable(f"its run ended at {report.ended:{TIME}}, which is still to come: set the clocks")
+        found = [each for each in report.found if _plain_host(each.host) and each.at >= self._known(each)]
         events = [self._cleared(key, report) for key in self._gone(found, report)]
         for each in self._worst(found):
             events += self._stands(each, found, report, clock)
-        for each in found:
-            self.newest[each.host, each.check] = report.ended
+        for check, at in report.looked.items():
+            self.newest[check] = max(at, self.newest.get(check, ""))
         return events + [_event("refusal", refusal) for refusal in report.refused if self._first(refusal)]
+
+    def _known(self, found: Found) -> str:
+        """When the checks that report it have last looked: of runs side by side, the one that ends later may have looked earlier."""
+        return max((self.newest.get((found.host, check), "") for check in found.ids), default="")
 
     def _bad(self, found: Found) -> bool:
         return not found.gone and SEVERITIES.index(found.severity) >= SEVERITIES.index(self.settings.severity)
@@ -324,8 +338,8 @@ class Ledger:
         bad = {each.key for each in found if self._bad(each)}
         named = {each.key for each in found if not self._bad(each) and not (each.doubtful and not each.gone)}
         for key, each in self.standing.items():
-            fresh = self.newest.get((each.host, each.check), report.ended) <= report.ended
-            if fresh and any((each.host, check) in report.looked for check in each.ids):
+            known = max(each.at, self._known(each))
+            if any(report.looked.get((each.host, check), "") >= known for check in each.ids):
                 named.add(key)
         return sorted(key for key in named - bad if key in self.standing)
 
