@@ -42,8 +42,11 @@ class Rulebook:
 
     @contextmanager
     def running(self, **variables: Any) -> Iterator[Rulebook]:
-        inventory, given = self.fleet.folder / "hosts.json", self.fleet.folder / "variables.json"
-        inventory.write_text(json.dumps({"fits_servers": {"hosts": self.fleet.hosts}}), encoding="utf-8")
+        inventory, given = self.fleet.folder / "inventory", self.fleet.folder / "variables.json"
+        (inventory / "host_vars").mkdir(parents=True)
+        (inventory / "hosts.yml").write_text(json.dumps({"fits_servers": {"hosts": dict.fromkeys(self.fleet.hosts)}}), encoding="utf-8")
+        for name, host in self.fleet.hosts.items():
+            (inventory / f"host_vars/{name}.yml").write_text(json.dumps(host), encoding="utf-8")
         given.write_text(json.dumps({"fieldops_reports": [str(self.reports)], "fieldops_delay": 0.2, "fieldops_inventory": str(inventory), **variables}))
         self.reports.mkdir()
         command = [str(BIN / "ansible-rulebook"), "-i", str(inventory), "-r", "fieldops.runbooks.mend", "-e", str(given), "--print-events"]

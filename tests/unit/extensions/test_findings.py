@@ -244,6 +244,37 @@ def test_an_argument_that_is_wrong_ends_the_source_and_says_what_is_right(args: 
         asyncio.run(SOURCE["main"](asyncio.Queue(), args))
 
 
+@pytest.mark.parametrize("beside", ["group_vars", "host_vars"])
+def test_nothing_is_mended_where_the_limits_of_the_inventory_would_be_lost(beside: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "hosts").write_text("fits-c\n", encoding="utf-8")
+    (tmp_path / "other").mkdir()
+    inventory = str(tmp_path / "hosts")
+
+    def refused(**more: Any) -> bool:
+        try:
+            SOURCE["Settings"].of({"reports": "x", "mend": "fits.ingest.failed", **more})
+        except ValueError as exc:
+            assert "give the directory" in str(exc)
+            return True
+        return False
+
+    asked = [["-i", inventory], ["--inventory", inventory], [f"--inventory={inventory}"]]
+    for words in asked:
+        monkeypatch.setattr("sys.argv", ["ansible-rulebook", *words])
+        assert not refused()
+    (tmp_path / beside).mkdir()
+    for words in asked:
+        monkeypatch.setattr("sys.argv", ["ansible-rulebook", *words])
+        assert refused()
+        assert not refused(mend=[])
+    monkeypatch.setattr("sys.argv", ["ansible-rulebook", "-i", str(tmp_path)])
+    assert not refused()
+    assert refused(inventory=inventory)
+    monkeypatch.setattr("sys.argv", ["ansible-rulebook"])
+    monkeypatch.setenv("ANSIBLE_INVENTORY", inventory)
+    assert refused()
+
+
 def test_every_argument_is_documented_and_taken_by_the_rulebooks() -> None:
     documented = set(yaml.safe_load(SOURCE["DOCUMENTATION"])["options"])
     assert documented == set(SOURCE["Settings"]._fields)

@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import glob
+import itertools
 import json
 import logging
 import os
 import re
 import signal
 import stat
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -84,6 +86,8 @@ options:
     type: float
     default: 86400
 notes:
+  - ansible-rulebook copies an inventory that is a file, and loses the C(group_vars) and C(host_vars) beside it, with the guards that are set there. With
+    O(mend), this plugin refuses to start then. Give a directory that has them all.
   - "C(finding) has C(state) (standing or cleared), C(host), C(check), C(code), C(severity), C(subject), C(summary), C(remedy) (playbook, vars, text),
     C(runbook), C(mend), C(left) (why it is not to be mended), C(codes) (all that may be mended of this check on this host), C(told) (how often it was
     told) and C(report)."
@@ -180,6 +184,25 @@ class Settings(NamedTuple):
         for path in self.inventory:
             if not path.endswith(",") and not os.path.exists(path):
                 raise ArgumentError(f"there is no inventory {path}")
+        lost = [path for path in (*self.inventory, *_inventories_of_rulebook()) if self.mend and _loses_variables(path)]
+        if lost:
+            raise ArgumentError(
+                f"ansible-rulebook copies the inventory {lost[0]} without the group_vars and host_vars beside it, so that what is limited there would be "
+                "mended without a limit: give the directory that has them all"
+            )
+
+
+def _inventories_of_rulebook() -> list[str]:
+    """Those of the process that runs this plugin, which hands none of its options to it."""
+    words = [*sys.argv[1:], ""]
+    named = [following for word, following in itertools.pairwise(words) if word in ("-i", "--inventory")]
+    named += [word.partition("=")[2] for word in words if word.startswith("--inventory=")]
+    return named or list(filter(None, [os.environ.get("ANSIBLE_INVENTORY", "")]))
+
+
+def _loses_variables(inventory: str) -> bool:
+    beside = os.path.dirname(os.path.abspath(inventory))
+    return os.path.isfile(inventory) and any(os.path.isdir(os.path.join(beside, name)) for name in ("group_vars", "host_vars"))
 
 
 def _text(given: Mapping[str, Any], name: str) -> str:
@@ -580,7 +603,5 @@ if __name__ == "__main__":
 
         async def put(self, event: dict[str, Any]) -> None:
             print(json.dumps(event))
-
-    import sys
 
     asyncio.run(main(Printer(), {"reports": sys.argv[1:]}))  # type: ignore[arg-type]
