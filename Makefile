@@ -35,6 +35,7 @@ demo-queues:  ## the queues of three generations of FITS hosts, on a real Postgr
 
 bench:  ## compare with the runbook's own commands and statements, with grep and with find
 	@$(RUN) python benchmarks/first_look.py
+	@$(RUN) python benchmarks/scale.py
 	@$(RUN) python benchmarks/log_scan.py
 	@$(RUN) python benchmarks/tree_search.py
 	@$(RUN) python benchmarks/replica_set.py

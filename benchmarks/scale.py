@@ -78,6 +78,10 @@ class Bench:
     def ping(self, hosts: str) -> Usage:
         return run(["ansible", "-i", str(self.inventory), hosts, "-m", "ansible.builtin.ping", "-o"], self.work, self.env)[0]
 
+    def module(self, name: str, args: dict[str, Any]) -> Usage:
+        command = ["ansible", "-i", str(self.inventory), "all", "-m", f"{OWN}{name}", "-a", json.dumps(args)]
+        return run(command, self.work, self.env)[0]
+
     def sweep(self, hosts: str, **env: str) -> Usage:
         command = ["ansible-playbook", "-i", str(self.inventory), f"{OWN}triage", "--limit", hosts]
         return run(command, self.work, dict(self.env, **env))[0]
@@ -138,6 +142,25 @@ def served(work: Path) -> Iterator[dict[str, Any]]:
         }
 
 
+def idle(variables: dict[str, Any], rounds: int, work: Path) -> None:
+    """A fix that has nothing to do, beside its check and a ping."""
+    names = {"login_unix_socket", "login_port", "login_user", "login_db", "scripts_dir", "log_dir", "lockfile_dir"}
+    args = {name: variables[f"fits_{name}"] for name in names}
+    bench = Bench(work, {"fits_servers": {"hosts": {"fits": variables}}})
+    check = {**args, "queues": ["ingest"]}
+    fix = {**args, "queue": "ingest", "journal_dir": str(work / "journal"), "limits_dir": str(work / "limits")}
+    bench.module("fits_queue_reset", fix)  # the one orphan
+    seconds: dict[str, list[float]] = {"ping": [], "check": [], "fix": []}
+    for _round in range(rounds):
+        seconds["ping"].append(bench.ping("all").wall)
+        seconds["check"].append(bench.module("fits_queue_info", check).wall)
+        seconds["fix"].append(bench.module("fits_queue_reset", fix).wall)
+    beyond = [(each - check) / ping for ping, check, each in zip(*seconds.values(), strict=True)]
+    print("\nfits_queue_reset with nothing to do, one task of `ansible`")
+    print("  ".join(f"{name} {median(each):.2f} s" for name, each in seconds.items()), end="; ")
+    print(f"the fix is its check + {median(beyond):.2f} pings ({min(beyond):.2f} - {max(beyond):.2f}; target 1)", flush=True)
+
+
 def many(counts: list[int], rounds: int, work: Path) -> None:
     """A sweep of so many hosts, beside a ping of the same."""
     rows = []
@@ -147,6 +170,7 @@ def many(counts: list[int], rounds: int, work: Path) -> None:
             bench = Bench(work, {"fits_servers": {"hosts": hosts}})
             target = "2.5; peak 1.3" if count == 50 else ""
             rows.append(bench.measured("all", f"{count} host{'s' if count > 1 else ''}", rounds if count < 200 else 1, target))
+        idle(variables, rounds, work)
     show("FITS servers on this machine, local connection", rows)
 
 
