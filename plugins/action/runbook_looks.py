@@ -38,7 +38,7 @@ class ActionModule(ActionBase):
         if not asked:
             return dict(result, changed=False, skipped=True, skip_reason="No look was asked for", results=[])
         found = [self._found(look) for look in asked]
-        looks = [{"module": name, "args": args} for name, _path, args in found]
+        looks: List[Dict[str, Any]] = [{"module": name, "args": args} for name, _path, args in found]
         self._task.args = {"looks": looks}  # what a callback is told
         name = self._module({name: path for name, path, _args in found})
         told = self._execute_module(module_name=name, module_args={"looks": [self._ready(look, task_vars) for look in looks]}, task_vars=task_vars)
