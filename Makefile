@@ -2,7 +2,7 @@
 RUN := tools/bootstrap
 CHECK := $(RUN) python tools/check.py
 LAB_HOSTS := $(RUN) env -C tests python -m lab.hosts
-STAGES := lint sanity docs unit integration coverage hosts molecule
+STAGES := lint sanity docs unit integration coverage hosts molecule newest
 
 .DEFAULT_GOAL := help
 .PHONY: help setup test demo demo-queues bench lab-up lab-down shell clean $(STAGES)
@@ -24,6 +24,7 @@ integration:  ## tests/integration and tests/lab, on real servers
 coverage:  ## how much of plugins/ the last unit and integration runs covered
 hosts:  ## tests/hosts, on hosts with systemd in containers
 molecule:  ## the scenarios in extensions/molecule
+newest:  ## the newest ansible-core, where a Python for it is found
 $(STAGES):
 	@$(CHECK) $@
 

@@ -23,6 +23,7 @@ import coverage
 import project
 from coverage.exceptions import CoverageWarning
 from leftovers import end_leftovers
+from newest import newest
 from shell import Outcome, Shell, clean_copy, plain, temporary
 from suites import COVERED, LOGS, Suite, alone, pytest
 
@@ -141,9 +142,10 @@ STAGES: dict[str, Callable[[Shell], Outcome]] = {
     "coverage": covered,
     "hosts": hosts,
     "molecule": molecule,
+    "newest": newest,
 }
 # Each lane is run from left to right, both at once.
-LANES = (("lint", "docs", "sanity", "hosts"), ("unit", "integration", "coverage", "molecule"))
+LANES = (("lint", "docs", "sanity", "hosts"), ("unit", "integration", "coverage", "molecule", "newest"))
 
 
 def run_stage(name: str, live: bool) -> Outcome:

@@ -161,7 +161,7 @@ def test_an_execution_environment_has_what_the_modules_need(installed: Installed
         assert image.missing("compile") + image.missing("default") == []
     place = installed.folder / "environment"
     installed.run(sys.executable, "-m", "venv", "--without-pip", place)
-    pip = ["pip", "--python", place / "bin" / "python", "install", "-qq", "--no-compile"]
+    pip: list[str | Path] = ["pip", "--python", place / "bin" / "python", "install", "-qq", "--no-compile"]
     installed.run(*pip, *image.step('ANSIBLE_INSTALL_REFS="(.*)"$'), "-r", image.context / "requirements.txt")
     play = {"hosts": "localhost", "gather_facts": False, "tasks": [{NAMED + name: options, "ignore_errors": True} for name, options in LOOKS.items()]}
     (installed.folder / "look.yml").write_text(json.dumps([play]), encoding="utf-8")
