@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import FrozenSet, Iterator, List, Optional, Set, Tuple
 
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 _MONTHS = tuple(name.lower() for name in calendar.month_abbr)
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -127,7 +128,7 @@ def _values(field: str, low: int, high: int, names: Tuple[str, ...]) -> Optional
     found: Set[int] = set()
     for part in field.split(","):
         span, slash, step = part.partition("/")
-        if slash and not (step.isdigit() and int(step) > 0):
+        if slash and not (_NUMBER.fullmatch(step) and int(step) > 0):
             return None
         first, dash, last = span.partition("-")
         if span == "*":
@@ -145,6 +146,6 @@ def _values(field: str, low: int, high: int, names: Tuple[str, ...]) -> Optional
 
 
 def _number(word: str, names: Tuple[str, ...]) -> Optional[int]:
-    if word.isdigit():
+    if _NUMBER.fullmatch(word):
         return int(word)
     return names.index(word.lower()) if word and word.lower() in names else None

@@ -247,7 +247,10 @@ def timestamp(text: str) -> Optional[float]:
     match = _TIME.match(text)
     if match is None or text.startswith("0001-"):
         return None
-    return calendar.timegm(time.strptime(match.group(1), "%Y-%m-%dT%H:%M:%S")) + float(match.group(2) or 0)
+    try:
+        return calendar.timegm(time.strptime(match.group(1), "%Y-%m-%dT%H:%M:%S")) + float(match.group(2) or 0)
+    except ValueError:  # the 99th of a month: a log may say anything
+        return None
 
 
 def _library() -> Tuple[Any, Any]:

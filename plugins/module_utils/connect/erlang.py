@@ -39,7 +39,10 @@ class Opaque(str):
 
 def parse(text: str) -> Any:
     """The first term of a text; what follows it (a full stop, ``...done.``) is not read."""
-    return _Reader(text).term(0)
+    try:
+        return _Reader(text).term(0)
+    except (ValueError, OverflowError) as exc:  # a number of thousands of digits, a base or a character that there is not
+        raise exc if isinstance(exc, TermError) else TermError("a number or a character that there is not: %s" % exc) from None
 
 
 class _Reader:

@@ -56,7 +56,10 @@ class Answer(NamedTuple):
         """The body as JSON; ValueError when it is none, or not all of it is there."""
         if self.kind or self.truncated:
             raise ValueError(self.error or "the answer is longer than the %d bytes that were read" % len(self.body))
-        return json.loads(self.body.decode("utf-8"))
+        try:
+            return json.loads(self.body.decode("utf-8"))
+        except RecursionError:
+            raise ValueError("it is nested too deeply") from None
 
 
 class _Question(NamedTuple):

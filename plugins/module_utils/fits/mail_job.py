@@ -21,7 +21,7 @@ DATA, CHECK = "data", "check"
 SUBJECTS = {DATA: "New Data for ", CHECK: "Data set to CHECK for "}
 
 _SCRIPT = re.compile(r"(?:^|[\s'\"=])([^\s'\"=]*(?:%s))(?=$|[\s'\"])" % "|".join(map(re.escape, SCRIPTS)))
-_LINE = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d{3} (\d+):[^ ]* ([A-Z]+): (.*)")
+_LINE = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d{3} ([0-9]{1,10}):[^ ]* ([A-Z]+): (.*)")
 _START = re.compile(r"(?:YouveGotDataEmail\.py starting for date|send_new_data_notification_emails\.py starting up at .* Processing date) (\S+)")
 _END = re.compile(r"(?:YouveGotDataEmail|send_new_data_notification_emails)\.py exiting normally")
 _SEND = re.compile(r"Sending Email- To: .*; Subject: (.*)")

@@ -118,7 +118,7 @@ def _metadata(path: str) -> Dict[str, Any]:
     try:
         with open(os.path.join(path, "metadata.json"), encoding="utf-8") as file:
             known = json.load(file)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return known if isinstance(known, dict) else {}
 

@@ -95,7 +95,7 @@ def _column(name: str, value: Any) -> Any:
     if name in JSON_COLUMNS and isinstance(value, str):
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return value
     return value
 

@@ -68,7 +68,7 @@ def _folder(path: str) -> Folder:
             metadata = json.loads(file.read(LARGEST).decode("utf-8", "replace"))
     except FileNotFoundError:
         return Folder(path, modified, size, None, "there is no metadata.json")
-    except (OSError, ValueError) as exc:
+    except (OSError, ValueError, RecursionError) as exc:
         return Folder(path, modified, size, None, "metadata.json cannot be read: %s" % (getattr(exc, "strerror", None) or exc))
     if not isinstance(metadata, dict):
         return Folder(path, modified, size, None, "metadata.json holds no object")

@@ -70,7 +70,7 @@ def _parsed(path: str, data: bytes, seen: Tuple[int, ...]) -> Manifest:
     try:
         text = data.decode("utf-8")
         document = json.loads(text)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         return Manifest(path, trouble="it is no JSON (%s)" % exc)
     if not isinstance(document, dict):
         return Manifest(path, trouble="it is no JSON object")

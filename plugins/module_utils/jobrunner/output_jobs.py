@@ -51,6 +51,6 @@ def _producers(rows: Sequence[Mapping[str, Any]], name: str, action: str) -> Lis
 def _outputs(row: Mapping[str, Any]) -> Dict[str, Any]:
     try:
         outputs = json.loads(row["outputs"] or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return outputs if isinstance(outputs, dict) else {}

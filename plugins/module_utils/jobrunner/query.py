@@ -111,6 +111,9 @@ def _dedented(text: str) -> str:
     return "\n".join(lines)
 
 
-def _local(text: str) -> float:
+def _local(text: str) -> Optional[float]:
     """Containers run in UTC, whatever the node does."""
-    return float(calendar.timegm(time.strptime(text, "%Y-%m-%d %H:%M:%S")))
+    try:
+        return float(calendar.timegm(time.strptime(text, "%Y-%m-%d %H:%M:%S")))
+    except ValueError:
+        return None

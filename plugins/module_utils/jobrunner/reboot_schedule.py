@@ -176,7 +176,7 @@ def _report(directory: str) -> Optional[Dict[str, Any]]:
     try:
         with open(os.path.join(directory, REPORT), encoding="utf-8") as file:
             known = json.load(file)
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
     return known if isinstance(known, dict) else None
 

@@ -163,7 +163,7 @@ def line_of(record: str) -> Optional[LogLine]:
     try:
         entry = json.loads(record)
         moment = int(entry["__REALTIME_TIMESTAMP"]) / 1e6
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
     message = entry.get("MESSAGE")
     if isinstance(message, list):

@@ -15,6 +15,7 @@ from .errors import VirtualError
 AGENT = "org.qemu.guest_agent.0"
 _QEMU = "{http://libvirt.org/schemas/domain/qemu/1.0}"
 _SECRET = re.compile(r"(?i)passw|secret|token|credential|private[_-]?key")
+_PORT = re.compile(r"[0-9]{1,5}")
 _HIDDEN = "********"
 
 
@@ -93,7 +94,7 @@ def without_secrets(xml: str) -> str:
 def _root(xml: str) -> ElementTree.Element:
     try:
         return ElementTree.fromstring(xml)  # noqa: S314  libvirt wrote it
-    except ElementTree.ParseError as exc:
+    except (ElementTree.ParseError, ValueError) as exc:  # ValueError: what is no text at all, such as half a surrogate
         raise VirtualError("libvirt gave a domain whose XML cannot be read: %s" % exc) from exc
 
 
@@ -105,7 +106,7 @@ def _vnc(root: ElementTree.Element) -> Optional[Dict[str, object]]:
     listening = graphics.find("listen")
     address = graphics.get("listen") or (listening.get("address") if listening is not None else None)
     number = graphics.get("port", "")
-    port = int(number) if number.isdigit() else None
+    port = int(number) if _PORT.fullmatch(number) else None
     display = "%s:%d" % (address or "localhost", port - 5900) if port is not None and port >= 5900 else None
     return {"port": port, "listen": address, "socket": graphics.get("socket"), "display": display}
 

@@ -64,7 +64,7 @@ def parse(xml: str, whose: str = "libvirt") -> Definition:
     """``whose`` says in an error who wrote it."""
     try:
         root = ElementTree.fromstring(xml)  # noqa: S314  libvirt wrote it, or the person who may define networks
-    except ElementTree.ParseError as exc:
+    except (ElementTree.ParseError, ValueError) as exc:  # ValueError: what is no text at all, such as half a surrogate
         raise VirtualError("the XML of a network from %s cannot be read: %s" % (whose, exc)) from None
     name = (root.findtext("name") or "").strip()
     if root.tag != "network" or not name:

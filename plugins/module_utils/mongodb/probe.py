@@ -89,7 +89,7 @@ def _log_ids(mongo: Mongo) -> Tuple[int, ...]:
     for line in mongo.command("getLog", "global").get("log", []):
         try:
             entry = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(entry, dict) and entry.get("id") in LOG_IDS:
             found.append(int(entry["id"]))

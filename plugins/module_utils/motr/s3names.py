@@ -72,7 +72,7 @@ def decode_pver(text: Any) -> Fid:
 def _load(value: bytes) -> Dict[str, Any]:
     try:
         found = json.loads(value.decode("utf-8"))
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise MotrError("the record is no JSON: %s" % exc) from None
     if not isinstance(found, dict):
         raise MotrError("the record is no JSON object")
@@ -125,7 +125,7 @@ class Piece(NamedTuple):
     size: int
 
 
-_PIECE = re.compile(r"\|([^|]*)(?:\|P(\d+))?(?:\|F(\d+))?")
+_PIECE = re.compile(r"\|([^|]*)(?:\|P([0-9]{1,18}))?(?:\|F([0-9]{1,18}))?")
 
 
 def decode_piece(name: str, key: str, value: bytes) -> Optional[Piece]:

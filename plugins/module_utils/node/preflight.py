@@ -65,7 +65,7 @@ def needs_of(params: Mapping[str, Any]) -> List[Need]:
 
 def version_key(text: str) -> Tuple[int, ...]:
     """The leading numbers of a version: 2.9.9 (dt dec pq3) is (2, 9, 9)."""
-    match = re.match(r"\d+(\.\d+)*", text)
+    match = re.match(r"[0-9]{1,9}(\.[0-9]{1,9})*", text)
     if match is None:
         raise RunbookError("%r is no version: it must begin with numbers, such as 2.9 or 3.8.1" % text)
     return tuple(int(part) for part in match.group().split("."))

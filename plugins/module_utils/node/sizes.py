@@ -9,7 +9,7 @@ import re
 from typing import NamedTuple, Optional
 
 _UNITS = "KMGTP"
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([%s])(?:i?B)?|B)?" % _UNITS, re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]{1,30}(?:\.[0-9]+)?)\s*(?:([%s])(?:i?B)?|B)?" % _UNITS, re.IGNORECASE)
 _SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
 

@@ -48,7 +48,7 @@ def _replay(kind: Any, path: str) -> Result:
             record = json.load(file)
     except OSError as exc:
         raise RunbookError("replay: %s cannot be read: %s" % (path, exc.strerror)) from exc
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise RunbookError("replay: %s is no JSON: %s" % (path, exc)) from exc
     check, state = replayed(kind, record)
     try:

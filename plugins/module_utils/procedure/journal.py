@@ -322,7 +322,7 @@ def _parse(line: bytes) -> Dict[str, Any]:
         return {}
     try:
         record = json.loads(line.decode("ascii"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return record if isinstance(record, dict) else {}
 

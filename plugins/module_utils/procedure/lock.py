@@ -166,7 +166,7 @@ class NodeLock:
             return None
         except OSError as exc:
             raise JournalError("cannot read the node's lock %s: %s" % (self.path, exc.strerror)) from exc
-        except (KeyError, OverflowError, TypeError, ValueError):
+        except (KeyError, OverflowError, RecursionError, TypeError, ValueError):
             return None
 
     def _write(self, lease: Lease) -> None:

@@ -132,7 +132,7 @@ def read_lease(path: str) -> Optional[Found]:
         with open_regular(path) as file:
             info = os.fstat(file.fileno())
             lease = parse_lease(json.loads(file.read(65536).decode("ascii")))
-    except (OSError, KeyError, OverflowError, TypeError, ValueError):
+    except (OSError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
         return None
     if info.st_uid != os.geteuid():
         user = user_name(info.st_uid)

@@ -24,11 +24,12 @@ LONGEST_WAIT = 3600.0
 _PIECE = 65536
 _ERROR_BYTES = 65536
 _SENTENCE = 300
+_PAGE = 1 << 15
 _HIDDEN = "********"
 _JWT = re.compile(r"eyJ[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*){1,2}")
 _NOT_TEXT = re.compile(r"<(script|style|head|svg)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title\s*>", re.IGNORECASE | re.DOTALL)
-_TAG = re.compile(r"<!--.*?-->|<[^>]*>", re.DOTALL)
+_TAG = re.compile(r"<!--.*?-->|<[^<>]*>", re.DOTALL)
 _KINDS = {401: "auth", 403: "auth", 404: "not_found", 409: "conflict", 502: "unavailable", 503: "unavailable", 504: "unavailable"}
 _NO_ANSWER = {"timeout": "timeout", "tls": "tls", "bad_url": "bad_request", "bad_request": "bad_request"}
 _WORDS = {
@@ -289,7 +290,8 @@ def _said(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Markup and escapes taken off."""
+    """Markup and escapes taken off the beginning: the end of each tag that is never closed is looked for to the end of the text."""
+    text = text[:_PAGE]
     title = _TITLE.search(text)
     body = _TAG.sub(" ", _NOT_TEXT.sub(" ", text))
     words = " ".join(html.unescape(body).split()) or (" ".join(html.unescape(title.group(1)).split()) if title else "")

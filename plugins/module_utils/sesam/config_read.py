@@ -63,7 +63,7 @@ def from_zip(data: bytes, limit: int, where: str) -> List[Entity]:
                     raise _error("src: the files in %s have more than %d bytes together, which is what max_size allows" % (where, limit))
                 found = parse(text, "src: %s in %s" % (member.filename, where))
                 entities += found if isinstance(found, list) else [found]
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error, OSError) as exc:
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, zlib.error, OSError) as exc:  # ValueError: its parts begin before it
         raise _error("src: %s is not a zip archive that can be read: %s" % (where, exc)) from exc
     if not entities:
         raise _error("src: there is no file *%s in the archive %s" % (_ENDING, where))

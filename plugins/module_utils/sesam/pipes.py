@@ -16,6 +16,7 @@ from .times import moment
 STATES = ("unknown", "invalid", "failed", "removing", "deploying", "running_long", "overdue", "disabled", "running", "idle", "ok")
 """A pipe is in the first one that is so; the reasons name all that are so."""
 BAD = ("unknown", "invalid", "failed", "running_long", "overdue")
+_ENDLESS = 1e300
 _BY_NODE = {"deploying": "deploying", "removing": "removing"}
 SHOWN = 20
 _TEXT = 300
@@ -193,7 +194,8 @@ def queue_of(queues: Any) -> Optional[int]:
     source = queues.get("source") if isinstance(queues, Mapping) else None
     parts = list(source.values()) if isinstance(source, Mapping) else [source]
     numbers = [part for part in parts if isinstance(part, (int, float)) and not isinstance(part, bool)]
-    return int(sum(numbers)) if parts and len(numbers) == len(parts) else None
+    # JSON's 1e999 is a number without end to Python, and NaN is none.
+    return int(sum(numbers)) if parts and len(numbers) == len(parts) and all(abs(number) < _ENDLESS for number in numbers) else None
 
 
 def _age(cached: Any, now: float) -> Optional[float]:

@@ -68,7 +68,7 @@ def content_kind(data: bytes) -> str:
 def _is_json(data: bytes) -> bool:
     try:
         json.loads(data.decode("utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 

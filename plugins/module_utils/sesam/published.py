@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Iterator, List, Mapping, Tuple
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from .process import descendants, first_process
 
 _ANY = ("", "0.0.0.0", "::")  # noqa: S104 - read, not bound to
 _LOOPBACK = "127.0.0.1"
+_PORT = re.compile(r"[0-9]{1,5}")
 _HERE = (_LOOPBACK, "localhost", "::1")
 _MOST = 8
 _QUESTION = 5.0
@@ -56,7 +58,7 @@ def addresses(seen: Mapping[str, Any]) -> List[Tuple[str, int]]:
 def _published(ports: Mapping[str, Any]) -> Iterator[Tuple[str, int]]:
     for inside, outside in ports.items():
         for each in (outside or ()) if inside.endswith("/tcp") else ():
-            if str(each.get("HostPort") or "").isdigit():
+            if _PORT.fullmatch(str(each.get("HostPort") or "")):
                 yield str(each.get("HostIp") or ""), int(each["HostPort"])
 
 

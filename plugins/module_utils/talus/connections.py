@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 import struct
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Optional, Set
 
 from ..connect.procfs import Process, open_files
 
+_END = re.compile(r"(?:[0-9A-F]{8}|[0-9A-F]{32}):[0-9A-F]{4}")
 _STATES = {"01": "established", "02": "syn_sent", "08": "close_wait"}
 """Those that tell something: a peer that answers, one that does not, and one that has gone while the process has not noticed."""
 ESTABLISHED = "established"
@@ -48,9 +50,10 @@ def connections_of(process: Process, root: str = "/proc") -> Optional[List[Conne
 
 def rows(lines: Iterable[str], inodes: Set[int]) -> Iterator[Connection]:
     """Rows of the kernel's table that belong to one of the sockets."""
+    wanted = set(map(str, inodes))
     for line in lines:
         columns = line.split(None, 10)
-        if len(columns) > 9 and columns[3] in _STATES and int(columns[9]) in inodes:
+        if len(columns) > 9 and columns[3] in _STATES and columns[9] in wanted and _END.fullmatch(columns[2]):
             address, _colon, port = columns[2].partition(":")
             yield Connection(_address(address), int(port, 16), _STATES[columns[3]])
 

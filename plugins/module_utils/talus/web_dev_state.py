@@ -129,7 +129,7 @@ def shape(inspected: Mapping[str, Any]) -> Optional[Image]:
     label = (inspected["Config"].get("Labels") or {}).get(LABEL)
     try:
         made = json.loads(label) if label else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return made if isinstance(made, dict) and {"image", "mounts", "environment", "command"} <= set(made) else None
 

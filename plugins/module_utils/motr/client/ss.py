@@ -13,7 +13,8 @@ from .errors import ToolError
 from .run import Ended, find, run
 
 _TIMEOUT = 30.0
-_USER = re.compile(r'\("([^"]*)",pid=(\d+),fd=\d+\)')
+_PORT = re.compile(r"[0-9]{1,5}")
+_USER = re.compile(r'\("([^"]*)",pid=([0-9]{1,10}),fd=\d+\)')
 
 
 class Connection(NamedTuple):
@@ -83,7 +84,7 @@ def _row(line: str) -> Optional[Connection]:
     if len(words) < 4 or not words[0].isdigit():
         return None
     (local, _colon, local_port), (peer, _colon, peer_port) = words[2].rpartition(":"), words[3].rpartition(":")
-    if not (local_port.isdigit() and peer_port.isdigit()):
+    if not (_PORT.fullmatch(local_port) and _PORT.fullmatch(peer_port)):
         return None
     users = _USER.findall(line)
     pids = tuple(sorted({int(pid) for _name, pid in users}))

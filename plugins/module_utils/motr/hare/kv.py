@@ -18,6 +18,9 @@ TREES = ("m0conf/", "processes/", "bytecount/", "bq-delivered/", "consul/node/",
 _PROCESS = 0x7200000000000001
 _NAMES = {"confd": "confd", "ha": "hax", "ios": "ioservice", "m0_client_s3": "s3server"}
 
+_DIGITS = 30
+"""More than that are no number of Hare's."""
+
 
 class Entry(NamedTuple):
     """A key with a state in its value."""
@@ -242,4 +245,4 @@ def _json(text: str) -> Any:
 
 def _number(text: str) -> Optional[int]:
     bare = text.strip().strip('"')
-    return int(bare) if bare.isascii() and bare.isdigit() else None
+    return int(bare) if bare.isascii() and bare.isdigit() and len(bare) <= _DIGITS else None

@@ -248,7 +248,7 @@ def _told(output: str) -> Optional[Dict[str, Any]]:
         return None
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 
