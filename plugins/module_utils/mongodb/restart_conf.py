@@ -149,7 +149,10 @@ def _quoted(name: str) -> str:
 def _unquoted(value: str) -> Optional[str]:
     value = value.strip()
     if value[:1] == '"':
-        return str(json.loads(value))
+        try:
+            return str(json.loads(value))
+        except (ValueError, RecursionError):
+            raise MongodbError("the name of its replica set is written in a way that is not read: %s" % value[:80]) from None
     return value[1:-1] if value[:1] == "'" else (value or None)
 
 

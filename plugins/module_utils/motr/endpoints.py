@@ -12,9 +12,9 @@ from typing import NamedTuple, Optional
 from .errors import MotrError
 
 # lnet: IP@tcp:PID:PORTAL:TMID; libfab and sock: inet:tcp:IP@PORT; or plainly IP:PORT.
-_LNET = re.compile(r"([0-9.]+)@tcp\d*:(\d+):(\d+):(\d+)")
-_NATIVE = re.compile(r"inet6?:(?:tcp|stream):\[?([0-9a-fA-F.:]+?)\]?@(\d+)")
-_PLAIN = re.compile(r"\[?([0-9a-fA-F.:]+?)\]?:(\d+)")
+_LNET = re.compile(r"([0-9.]+)@tcp\d*:([0-9]{1,9}):([0-9]{1,9}):([0-9]{1,9})")
+_NATIVE = re.compile(r"inet6?:(?:tcp|stream):\[?([0-9a-fA-F.:]+?)\]?@([0-9]{1,9})")
+_PLAIN = re.compile(r"\[?([0-9a-fA-F.:]+?)\]?:([0-9]{1,9})")
 _RDMA = re.compile(r"@o2ib|:(?:verbs|o2ib):")
 ACCEPTED = "inet:tcp:IP@PORT, IP@tcp:12345:PORTAL:TMID or IP:PORT"
 _FIRST_PORTAL = 30

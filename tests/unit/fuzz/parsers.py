@@ -351,7 +351,7 @@ PARSERS = [
     Parser(
         "mongodb/restart_conf.py:name_in",
         restart_conf.name_in,
-        ['net:\n  port: 1\nreplication:\n  replSetName: "rs0" # c\n', "replSet=rs0\nport=1\n"],
+        ['net:\n  port: 1\nreplication:\n  replSetName: "rs0" # c\n', 'replication:\n  replSetName: "rs', "replSet=rs0\nport=1\n"],
         (MongodbError,),
     ),
     Parser(
@@ -364,7 +364,12 @@ PARSERS = [
         ],
         (MotrError,),
     ),
-    Parser("motr/endpoints.py:parse_endpoint", endpoints.parse_endpoint, ["inet:tcp:10.0.0.1@21002", "10.0.0.1@tcp:12345:33:100", "[::1]:99"], (MotrError,)),
+    Parser(
+        "motr/endpoints.py:parse_endpoint",
+        endpoints.parse_endpoint,
+        ["inet:tcp:10.0.0.1@21002", "10.0.0.1@tcp:12345:33:100", "[::1]:99", "10.0.0.1:" + "9" * 5000],
+        (MotrError,),
+    ),
     Parser("motr/formats.py:read_header", formats.read_header, [bytes(range(64))]),
     Parser("motr/ids.py:parse", ids.parse, ["0x7200000000000001:0x7", "^r|1:2", "<7200000000000001:7>"], (MotrError,)),
     Parser("motr/ids.py:parse_object_id", ids.parse_object_id, ["0x1:0x2", "1048577", "0x100"], (MotrError,)),
