@@ -5,7 +5,7 @@ LAB_HOSTS := $(RUN) env -C tests python -m lab.hosts
 STAGES := lint sanity docs unit integration coverage hosts molecule newest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test demo demo-queues bench lab-up lab-down shell clean $(STAGES)
+.PHONY: help setup test demo demo-queues bench fuzz soak lab-up lab-down shell clean $(STAGES)
 
 help:  ## this list
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -43,6 +43,12 @@ bench:  ## compare with the runbook's own commands and statements, with grep and
 	@$(RUN) python benchmarks/sesam_pipes.py
 	@$(RUN) python benchmarks/motr_maps.py
 	@$(RUN) python benchmarks/run.py
+
+fuzz:  ## every parser of foreign text, with many examples: FUZZ_EXAMPLES=3000
+	@FIELDOPS_FUZZ=$${FUZZ_EXAMPLES:-3000} $(RUN) env -C tests pytest -q unit/fuzz
+
+soak:  ## faults at random, some remediations killed, on hosts in containers: SOAK_MINUTES=60 SOAK_SEED= SOAK_HOSTS=backend,fits-c,motr
+	@$(RUN) env -C tests PYTHONPATH=.:integration:hosts python -m soak
 
 lab-up:  ## bring hosts with systemd up and leave them: LAB="fits-a archive", or all
 	@$(LAB_HOSTS) up $(LAB)
