@@ -14,8 +14,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 TYPES: dict[str, Any] = {"text": str, "textarea": str, "password": str, "multiplechoice": str, "multiselect": str, "integer": int, "float": (int, float)}
 WEBHOOK = {"url": str, "headers": dict, "http_method": str, "disable_ssl_verification": bool, "username": str, "password": str}
-JOB = dict.fromkeys(("id", "name", "status", "url", "playbook", "limit", "finished", "job_explanation"), "") | {"artifacts": {}}
-STUB = {"job": JOB, "job_metadata": "{}", "url": "https://towerhost/#/jobs/1", "job_friendly_name": "Job"}
+JOB: dict[str, Any] = dict.fromkeys(("id", "name", "status", "url", "playbook", "limit", "finished", "job_explanation"), "") | {"artifacts": {}}
+STUB: dict[str, Any] = {"job": JOB, "job_metadata": "{}", "url": "https://towerhost/#/jobs/1", "job_friendly_name": "Job"}
 STUB |= {"approval_status": "pending", "approval_node_name": "Approve Me", "workflow_url": "https://towerhost/#/jobs/workflow/1"}
 
 
