@@ -18,7 +18,7 @@ test:  ## everything below, with one summary
 
 lint:  ## ruff, mypy, yamllint, ansible-lint
 sanity:  ## ansible-test sanity, on every Python found on PATH
-docs:  ## antsibull-docs, antsibull-changelog
+docs:  ## antsibull-docs, antsibull-changelog; the site, in .cache/site
 unit:  ## tests/unit
 integration:  ## tests/integration and tests/lab, on real servers
 coverage:  ## how much of plugins/ the last unit and integration runs covered

@@ -58,6 +58,7 @@ def docs(shell: Shell) -> Outcome:
                 "antsibull-docs": [copy, "antsibull-docs", "lint-collection-docs", "--plugin-docs", *references, "."],
                 "antsibull-changelog": [copy, "antsibull-changelog", "lint"],
                 "steps": [project.ROOT, "python", "tools/steps.py", "--check"],
+                "site": [project.ROOT, "python", "tools/site.py", copy],
             },
             ANSIBLE_COLLECTIONS_PATH=str(root),
         )
