@@ -25,7 +25,7 @@ from lab.pg import Postgres
 from lab.sesam import samples
 from lab.sesam.plain import PlainSesam
 from lab.systemd_standin.units import Units
-from play import ROOT
+from play import NAMED, ROOT
 from removing import WORKSPACE, Folders
 from sesaming import params
 
@@ -105,6 +105,7 @@ WITH_ARTIFACTS = {"collect": ("fieldops_bundle",), "triage": SUM, "remediate": (
 """What the next jobs of a workflow get from them."""
 REFUSED: dict[str, Case] = {
     "archive_ot": Case("fits.ot.archive_down", "archive-a", {"archive_url": "http://127.0.0.1:1", "archive_filename": ["N20200804S0091.fits"]}, rc=0),
+    "awx_configure": Case("The collection awx.awx is not installed here", ""),
     "diagnose": Case("/nowhere.tar.gz", "", {"diagnose_bundle": "/nowhere.tar.gz"}),
     "fits_website": Case("unknown_service", "fits-a", {"fits_repair": True}),
     "jobrunner_deploy": Case("there is no checkout", "backend-a"),
@@ -310,3 +311,21 @@ def test_a_bundle_is_handed_on(world: World) -> None:
         job = world.job("collect", check=check, limit="motr-a", collect_seconds=60, collect_dest=str(place))
         assert (job.rc, tuple(job.handed_on)) == (0, WITH_ARTIFACTS["collect"])
         assert len(list(place.glob("*.tar.gz"))) == (0 if check else 1)
+
+
+def test_a_workflow_looks_mends_what_was_approved_and_looks_again(world: World) -> None:
+    """AWX gives the artifacts of a job to the next ones as extra variables."""
+    world.site.faults.failed("ingest", "again.fits")
+    looked = world.job("triage")
+    plan = looked.handed_on["fieldops_plan"]
+    (step,) = [step for step in plan["steps"] if "fits.ingest.failed" in step["codes"]]
+    assert set(looked.handed_on) == set(WITH_ARTIFACTS["triage"])
+    assert (looked.rc, looked.changed, step["playbook"], step["hosts"]) == (0, 0, f"{NAMED}fits_ingest_queue", ["fits-a"])
+    only: dict[str, Any] = {"remediate_codes": ["fits.ingest.failed"]}
+    chosen = world.job("remediate", check=True, **only).handed_on
+    assert set(chosen) == set(WITH_ARTIFACTS["remediate"])
+    other = world.job("remediate", **looked.handed_on, **only, remediate_approved_plan="0" * 64)
+    assert other.rc == 2
+    done = world.job("remediate", **chosen, **only, remediate_approved_plan="{{ fieldops_remediation.sha256 }}")
+    assert done.rc == 0, done.failures
+    assert done.handed_on["fieldops_remediation"] == {"sha256": chosen["fieldops_remediation"]["sha256"], "steps": 1, "failed": [], "standing": []}
