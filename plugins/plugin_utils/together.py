@@ -13,7 +13,7 @@ from typing import Dict, Iterable, List, Mapping, Tuple
 from . import carrier
 
 PLUGINS = "ansible_collections.fieldops.runbooks.plugins."
-DOCUMENTATION = ("DOCUMENTATION", "EXAMPLES", "RETURN")
+TOLD = ("DOCUMENTATION", "EXAMPLES", "RETURN")
 
 
 def module_of(texts: Mapping[str, str]) -> str:
@@ -26,7 +26,7 @@ def module_of(texts: Mapping[str, str]) -> str:
 
 def _undocumented(tree: ast.Module) -> str:
     """What runs of it: documentation is read on the controller only."""
-    body = [node for node in tree.body if not (isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in DOCUMENTATION)]
+    body = [node for node in tree.body if not (isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in TOLD)]
     return ast.unparse(ast.Module(body=body, type_ignores=[]))
 
 
