@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,9 @@ def play(folder: Path, tasks: list[dict[str, Any]], *words: str, **keywords: Any
 
 
 @pytest.fixture
-def checks(tmp_path: Path, shared_database: str, connection: dict[str, Any], places: dict[str, Any]) -> list[dict[str, Any]]:
-    """A look at a host, one at a database, one at a journal; the first finds something."""
-    queues = {**connection, **places, "login_db": shared_database, "login_password": SECRET}
+def checks(tmp_path: Path, database: Callable[..., str], connection: dict[str, Any], places: dict[str, Any]) -> list[dict[str, Any]]:
+    """A look at a host, one at a database of its own, in which nothing grows older, one at a journal; the first finds something."""
+    queues = {**connection, **places, "login_db": database(), "login_password": SECRET}
     return [
         {"module": "node_health_info", "args": {"paths": [{"path": str(tmp_path / "wanted"), "exists": "directory", "code": "test.path"}]}},
         {"module": "fits_queue_info", "args": queues},
