@@ -298,6 +298,7 @@ class CallbackModule(CallbackBase):
         origin = self._origin(result, task, values.get(str(values.get("ansible_loop_var"))))
         for look, told in _looks(origin, values):
             self._report.add(look, told, not told.get("failed"))
+        # failed_when judges a result, it does not make it less complete: the module itself said nothing of an error.
         complete = not failed or ("failed_when_result" in values and "msg" not in values)
         return self._report.add(origin, values, complete) and failed and bool(values.get("refusals"))
 

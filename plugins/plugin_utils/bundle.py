@@ -327,14 +327,15 @@ def tasks(replay: Replay, place: Mapping[str, str], failed: str) -> List[Dict[st
     """What judges the records of a host again. ``place`` says where each of them was put; ``failed`` is the variable for looks that failed."""
     told = {"__diagnose_failed": said([dict(each) for each in replay.failed])}
     made: List[Dict[str, Any]] = [{"name": "Looks that failed then", "ansible.builtin.set_fact": {failed: "{{ __diagnose_failed }}"}, "vars": told}]
+    together: Dict[str, List[Tuple[str, str]]] = {}
     for register, module, paths in replay.looks:
-        name = "Judge what %s has seen" % module
-        action: Dict[str, Any] = {"name": name, "fieldops.runbooks.%s" % module: {"replay": "{{ __diagnose_record }}"}, "register": register}
-        if len(paths) == 1:
-            action["vars"] = {"__diagnose_record": place[paths[0]]}
-        else:
-            action.update(loop=[place[path] for path in paths], loop_control={"loop_var": "__diagnose_record"})
-        made.append({"name": "Judge again, whatever comes of it", "block": [action], "rescue": [_remember(module, failed)]})
+        together.setdefault(register, []).extend((module, place[path]) for path in paths)
+    # What was looked at together is judged together: a register holds only what its last task has left there.
+    for register, looks in together.items():
+        names = ", ".join(dict.fromkeys(module for module, _path in looks))
+        asked = [{"module": "fieldops.runbooks.%s" % module, "args": {"replay": path}} for module, path in looks]
+        action = {"name": "Judge what %s has seen" % names, "fieldops.runbooks.runbook_looks": {"looks": asked}, "register": register}
+        made.append({"name": "Judge again, whatever comes of it", "block": [action], "rescue": [_remember(names, failed)]})
     return made
 
 

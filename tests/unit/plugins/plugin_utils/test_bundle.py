@@ -184,7 +184,19 @@ def test_tasks_run_nothing_that_came_from_a_host(path: Path, tmp_path: Path) -> 
     text = Path(write_tasks(tasks, str(tmp_path), "x-")).read_text(encoding="utf-8")
     assert "!unsafe" in text
     read_back = yaml.load(text, Unmarked)  # noqa: S506 - made from SafeLoader
-    assert [list(task["block"][0])[1] for task in read_back[1:]] == ["fieldops.runbooks.fits_queue_info"] * 2
+    judged = [task["block"][0] for task in read_back[1:]]
+    looks = [[(look["module"], *look["args"]) for look in action["fieldops.runbooks.runbook_looks"]["looks"]] for action in judged]
+    assert looks == [[("fieldops.runbooks.fits_queue_info", "replay")] * number for number in (1, 2)]
+
+
+def test_what_was_looked_at_together_is_judged_together() -> None:
+    """A register holds only what its last task has left there."""
+    replay = bundle.Replay("fits-a", (), (("__seen", "node_health_info", ("a",)), ("__other", "hare_info", ("b",)), ("__seen", "fits_queue_info", ("c",))), ())
+    judged = [task["block"][0] for task in bundle.tasks(replay, {"a": "/a", "b": "/b", "c": "/c"}, "failed")[1:]]
+    assert [(action["register"], [look["args"]["replay"] for look in action["fieldops.runbooks.runbook_looks"]["looks"]]) for action in judged] == [
+        ("__seen", ["/a", "/c"]),
+        ("__other", ["/b"]),
+    ]
 
 
 def test_a_look_that_this_version_has_not_is_told(path: Path) -> None:
