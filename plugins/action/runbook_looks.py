@@ -44,7 +44,9 @@ class ActionModule(ActionBase):
         told = self._execute_module(module_name=name, module_args={"looks": [self._ready(look, task_vars) for look in looks]}, task_vars=task_vars)
         results = told.pop("looks", None)
         if not isinstance(results, list):
-            return dict(result, **told, **({} if told.get("failed") or told.get("unreachable") else {"failed": True}))
+            if not told.get("failed") and not told.get("unreachable"):
+                told.update(failed=True, msg="The node has returned no looks. Nothing was found out.")
+            return dict(result, **told)
         return dict(result, **told, **_summed([_result(look["module"], each) for look, each in zip(looks, results)]))
 
     def _found(self, look: Mapping[str, Any]) -> Tuple[str, str, Dict[str, Any]]:
