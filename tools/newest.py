@@ -17,9 +17,10 @@ from suites import pytest
 CORE = "ansible-core >= 2.21.5, < 2.22"
 PYTHONS = ("3.12", "3.13", "3.14")
 SECTIONS = ("tests", "real servers and files")
-# The summary; the plan, its check mode, its approval and what is handed on; a bundle read elsewhere.
+# The summary; looks that go together; the plan, its check mode, its approval and what is handed on; a bundle read elsewhere.
 CHECKS = (
     "tests/unit/plugins/callback",
+    "tests/integration/test_runbook_looks.py",
     "tests/integration/test_bundle.py::test_in_check_mode_nothing_is_written",
     "tests/integration/test_remediate.py::test_a_sweep_reads_and_hands_on_what_is_wrong_and_what_would_mend_it",
     "tests/integration/test_remediate.py::test_only_the_plan_that_was_approved",

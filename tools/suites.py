@@ -29,6 +29,8 @@ class Suite(Outcome):
 
     failed: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
+    env: dict[str, str] = dataclasses.field(default_factory=dict)
+    """What it ran in: another Ansible, for one."""
 
 
 def pytest(shell: Shell, name: str, arguments: list[str], measured: bool = True) -> Outcome:
@@ -48,7 +50,8 @@ def pytest(shell: Shell, name: str, arguments: list[str], measured: bool = True)
     notes = [f"{number} {word}" for number, word in ((len(failed), "failed"), (skipped, "skipped")) if number]
     if "INTERNALERROR" in output or "!!!!!!!!" in output:
         return Outcome(False, tests, "; ".join(["pytest was stopped", *notes]))
-    return Suite(ok and not failed and tests > skipped, tests, ", ".join(notes), failed=failed, paths=tuple(word for word in arguments if word[0] != "-"))
+    paths = tuple(word for word in arguments if word[0] != "-")
+    return Suite(ok and not failed and tests > skipped, tests, ", ".join(notes), failed=failed, paths=paths, env=shell.env)
 
 
 def failed_in(case: ET.Element) -> bool:
@@ -68,7 +71,7 @@ def alone(name: str, outcome: Outcome) -> Outcome:
     mark = f"{name}-alone-{os.getpid()}"
     options = ["--last-failed", "--last-failed-no-failures=none", "-o", f"cache_dir={cache_of(name)}"]
     with temporary(f"fieldops-{name}-") as folder:
-        shell = Shell(LOGS / f"{name}-alone.log", False, {"FIELDOPS_STAGE": mark, "TMPDIR": folder})
+        shell = Shell(LOGS / f"{name}-alone.log", False, {**outcome.env, "FIELDOPS_STAGE": mark, "TMPDIR": folder})
         passed, output = shell.run("python", "-m", "pytest", *options, *outcome.paths)
         # All of them, and no fewer.
         passed = not end_leftovers(mark) and passed and f" {len(outcome.failed)} passed" in output

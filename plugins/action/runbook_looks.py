@@ -47,7 +47,7 @@ class ActionModule(ActionBase):
             if not told.get("failed") and not told.get("unreachable"):
                 told.update(failed=True, msg="The node has returned no looks. Nothing was found out.")
             return dict(result, **told)
-        return dict(result, **told, **_summed([_result(look["module"], each) for look, each in zip(looks, results)]))
+        return {**result, **_summed(told, [_result(look["module"], each) for look, each in zip(looks, results)])}
 
     def _found(self, look: Mapping[str, Any]) -> Tuple[str, str, Dict[str, Any]]:
         """Its full name, its file, and its options with the module_defaults of the task."""
@@ -82,11 +82,13 @@ def _result(name: str, told: Dict[str, Any]) -> Dict[str, Any]:
     return dict(told, look=name)
 
 
-def _summed(results: List[Dict[str, Any]]) -> Dict[str, Any]:
-    """It failed when one of them did; what the others have seen counts all the same."""
-    told: Dict[str, Any] = {"changed": any(each.get("changed") for each in results), "results": results}
+def _summed(said: Mapping[str, Any], results: List[Dict[str, Any]]) -> Dict[str, Any]:
+    """With what Ansible itself said of the run. It failed when one of them did; what the others have seen counts all the same."""
+    told: Dict[str, Any] = {**said, "changed": any(each.get("changed") for each in results), "results": results}
     for kind in ("warnings", "deprecations"):
-        gathered = [one for each in results for one in each.pop(kind, ())]
+        gathered = [one for each in (said, *results) for one in each.get(kind, ())]
+        for each in results:
+            each.pop(kind, None)
         if gathered:
             told[kind] = gathered
     lost = ["%s: %s" % (each["look"].rpartition(".")[2], each["msg"]) for each in results if each.get("failed")]
