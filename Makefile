@@ -5,7 +5,7 @@ LAB_HOSTS := $(RUN) env -C tests python -m lab.hosts
 STAGES := lint sanity docs unit integration coverage hosts molecule newest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test demo demo-queues bench fuzz soak lab-up lab-down shell clean $(STAGES)
+.PHONY: help setup test thorough demo demo-queues bench fuzz soak lab-up lab-down shell clean $(STAGES)
 
 help:  ## this list
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -15,6 +15,9 @@ setup:  ## build the virtual environment and the collection's path
 
 test:  ## everything below, with one summary
 	@$(CHECK)
+
+thorough:  ## the same with every test, which takes more than an hour
+	@PYTEST_ADDOPTS='-m ""' $(CHECK)
 
 lint:  ## ruff, mypy, yamllint, ansible-lint
 sanity:  ## ansible-test sanity, on every Python found on PATH

@@ -3,7 +3,8 @@
 """docs/coverage.md: every step of the runbooks, what does it, and which tests prove it.
 
 ``steps.py`` writes the page; ``steps.py --check`` says what is wrong, and fails: a module or playbook that does not exist, a playbook that no
-test runs, a built step that no test proves, a test that names a step that there is not, a step written twice, a page that is not what would be written.
+test runs, a built step that no test of `make test` proves, a test that names a step that there is not, a step written twice, a page that is not what
+would be written.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ SOURCE = ROOT / "docs/steps.yml"
 TESTS = ("tests/integration", "tests/hosts")
 SCENARIOS = "extensions/molecule"
 COLLECTION = "fieldops.runbooks."
+THOROUGH = "pytest.mark.thorough"
 
 
 @dataclass
@@ -31,17 +33,26 @@ class Tests:
     """What tests say of themselves: the steps that they prove, by test file, and the playbooks that they name."""
 
     steps: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    always: set[str] = field(default_factory=set)
+    """Steps that are proved by a test that is not only thorough."""
     playbooks: set[str] = field(default_factory=set)
 
     def read_python(self, path: Path, known: set[str]) -> None:
         """Step ids of its marks; names of playbooks among its strings."""
         where = str(path.relative_to(ROOT))
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.step":
-                for argument in node.args:
-                    self.steps[str(ast.literal_eval(argument))].add(where)
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                self.playbooks |= {node.value.removeprefix(COLLECTION)} & known
+        module = ast.parse(path.read_text(encoding="utf-8"))
+        marks = [ast.unparse(node) for node in module.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "pytestmark"]
+        for part in module.body:
+            decorators = [ast.unparse(decorator) for decorator in getattr(part, "decorator_list", ())]
+            always = THOROUGH not in decorators and not any(THOROUGH in mark for mark in marks)
+            for node in ast.walk(part):
+                if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.step":
+                    steps = [str(ast.literal_eval(argument)) for argument in node.args]
+                    for step in steps:
+                        self.steps[step].add(where)
+                    self.always.update(steps if always else ())
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str) and always:
+                    self.playbooks |= {node.value.removeprefix(COLLECTION)} & known
 
     def read_scenario(self, path: Path) -> None:
         """A molecule scenario: its "# Steps:" line, and the playbooks that it imports."""
@@ -49,6 +60,7 @@ class Tests:
         for line in re.findall(r"^# Steps: (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE):
             for step in line.split():
                 self.steps[step].add(where)
+                self.always.add(step)
         for play in path.parent.glob("*.yml"):
             self.playbooks |= set(re.findall(r"fieldops\.runbooks\.(\w+)\s*$", play.read_text(encoding="utf-8"), re.MULTILINE))
 
@@ -78,8 +90,8 @@ def problems(systems: list[dict[str, Any]], tests: Tests) -> list[str]:
             if not (ROOT / f"playbooks/{name}.yml").is_file():
                 found.append(f"{step['id']}: there is no playbook {name}")
             elif name not in tests.playbooks:
-                found.append(f"{step['id']}: no test runs the playbook {name}")
-    found += [f"{step['id']}: no test proves it" for step in steps if built(step) and not tests.steps.get(step["id"])]
+                found.append(f"{step['id']}: no test of `make test` runs the playbook {name}")
+    found += [f"{step['id']}: no test of `make test` proves it" for step in steps if built(step) and step["id"] not in tests.always]
     ids = Counter(step["id"] for step in steps)
     found += [f"{name}: written {times} times" for name, times in ids.items() if times > 1]
     return found + [f"{', '.join(sorted(where))}: there is no step {name}" for name, where in sorted(tests.steps.items()) if name not in ids]

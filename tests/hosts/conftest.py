@@ -63,9 +63,9 @@ def fits_c(host: Callable[..., Host]) -> Iterator[FitsHost]:
     yield from _lent(FitsHost(host("fits-c")))
 
 
-@pytest.fixture(params=["fits-a", "fits-c"])
+@pytest.fixture(params=[pytest.param("fits-a", marks=pytest.mark.thorough), "fits-c"])
 def fits(request: pytest.FixtureRequest, host: Callable[..., Host]) -> Iterator[FitsHost]:
-    """Either, one after the other."""
+    """Either, one after the other; a test that says :data:`operating.MAINLY_A` is always had on the first."""
     yield from _lent(FitsHost(host(request.param)))
 
 

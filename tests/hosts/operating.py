@@ -13,10 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import pytest
 from lab.hosts import Host, Lab
 from play import ROOT, Run
 
 BIN = Path(sys.executable).parent
+MAINLY_A = pytest.mark.parametrize("fits", ["fits-a", pytest.param("fits-c", marks=pytest.mark.thorough)], indirect=True)
+"""For a test whose fault shows more on a server of the runbook's era than on one of today."""
 
 
 class Server(Protocol):

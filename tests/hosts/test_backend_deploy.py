@@ -26,7 +26,7 @@ def no_secret(text: str) -> None:
 
 
 @pytest.mark.step("O6")
-@pytest.mark.parametrize("user", ["root", "opensafely"])
+@pytest.mark.parametrize("user", [pytest.param("root", marks=pytest.mark.thorough), "opensafely"])
 def test_deployed_as_predicted_with_a_migration(backend: BackendHost, operator: Operator, user: str) -> None:
     """opensafely restarts the service by the one command that sudoers allows. A job that runs goes on."""
     if user != "root":
@@ -53,6 +53,7 @@ def test_deployed_as_predicted_with_a_migration(backend: BackendHost, operator: 
 
 
 @pytest.mark.step("O6")
+@pytest.mark.thorough
 def test_dependencies_alone_are_deployed_and_taken_back(backend: BackendHost, operator: Operator) -> None:
     before = heads(backend)
     backend.behind("lib")
@@ -89,7 +90,7 @@ def test_local_changes_stop_a_deploy(backend: BackendHost, operator: Operator) -
 
 
 @pytest.mark.step("O5")
-@pytest.mark.parametrize("user", ["root", "opensafely"])
+@pytest.mark.parametrize("user", [pytest.param("root", marks=pytest.mark.thorough), "opensafely"])
 def test_a_variable_is_set_seen_by_the_service_and_taken_back(backend: BackendHost, operator: Operator, user: str) -> None:
     if user != "root":
         operator.variables = OPENSAFELY

@@ -62,6 +62,7 @@ def test_a_backend_that_works_without_an_option(backend: BackendHost, operator: 
 
 
 @pytest.mark.step("O2")
+@pytest.mark.thorough
 def test_a_restart_loop_that_systemctl_calls_active_now_and_then(backend: BackendHost, operator: Operator) -> None:
     backend.restart_loop()
     result = look(operator, backend)
@@ -73,7 +74,7 @@ def test_a_restart_loop_that_systemctl_calls_active_now_and_then(backend: Backen
 
 
 @pytest.mark.step("O3")
-@pytest.mark.parametrize("user", ["root", "opensafely"])
+@pytest.mark.parametrize("user", [pytest.param("root", marks=pytest.mark.thorough), "opensafely"])
 def test_the_services_log_of_one_job(backend: BackendHost, operator: Operator, user: str) -> None:
     """As opensafely by the one command that sudoers allows."""
     backend.request("request-one", {"first": {"run": "python:v2 true"}})
@@ -93,7 +94,7 @@ def test_the_services_log_of_one_job(backend: BackendHost, operator: Operator, u
 
 
 @pytest.mark.step("O2")
-@pytest.mark.parametrize("user", ["root", "opensafely"])
+@pytest.mark.parametrize("user", [pytest.param("root", marks=pytest.mark.thorough), "opensafely"])
 def test_the_service_is_steered(backend: BackendHost, operator: Operator, user: str) -> None:
     if user != "root":
         operator.variables = {"ansible_become": True, "ansible_become_user": user, "ansible_become_method": "ansible.builtin.su"}

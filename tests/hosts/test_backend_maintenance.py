@@ -103,6 +103,7 @@ def test_jobs_are_reset_and_start_anew(backend: BackendHost, operator: Operator)
 
 
 @pytest.mark.step("O19")
+@pytest.mark.thorough
 def test_refused_while_the_service_runs_and_stopped_by_its_own_user(backend: BackendHost, operator: Operator) -> None:
     """opensafely may stop the service by one command, word for word, and by no other."""
     job = backend.job_running(**RUNS)

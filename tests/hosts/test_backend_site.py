@@ -11,6 +11,7 @@ import pytest
 from lab.hosts import Host
 from lab.hosts.backend_host import CHECKOUTS, CONFIG, DATABASE, HIGH, MEDIUM, BackendHost
 
+pytestmark = pytest.mark.thorough  # of the laboratory alone; what is shipped, and runs on it, is tested all the time
 OUTPUTS = {"moderately_sensitive": {"t": "output/*.csv"}}
 ACTIONS = {
     "first": {"run": "python:v2 sh -c 'mkdir /workspace/output; echo a,b >/workspace/output/t.csv'", "outputs": OUTPUTS},

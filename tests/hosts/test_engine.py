@@ -25,6 +25,7 @@ from lab.hosts import Host, Lab, LabError, image, runs
 from lab.hosts.common import CHECKOUT, PLACE
 from lab.hosts.engine import Engine
 
+pytestmark = pytest.mark.thorough  # of the laboratory alone; what is shipped, and runs on it, is tested all the time
 HOLD = """
 import sys
 from lab.hosts import Lab

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from lab.fits.sample_files import sample
 from lab.hosts.fits_host import FitsHost
-from operating import Operator
+from operating import MAINLY_A, Operator
 from play import Run
 
 PLAYBOOK = "fits_export"
@@ -40,6 +40,7 @@ def play(operator: Operator, *hosts: FitsHost, **variables: Any) -> Run:
 
 
 @pytest.mark.step("F20", "F21", "F25")
+@MAINLY_A
 def test_a_file_that_arrived(operator: Operator, fits: FitsHost, archive: FitsHost) -> None:
     arrive(fits)
     archive.host.wait_for(lambda: archive.jsonfilelist(NAME), "the archive has it", 60)
@@ -52,6 +53,7 @@ def test_a_file_that_arrived(operator: Operator, fits: FitsHost, archive: FitsHo
 
 
 @pytest.mark.step("F20", "F21", "F25")
+@MAINLY_A
 def test_export_does_not_run(operator: Operator, fits: FitsHost, archive: FitsHost) -> None:
     fits.systemctl("stop", ALL)
     arrive(fits)
@@ -65,6 +67,7 @@ def test_export_does_not_run(operator: Operator, fits: FitsHost, archive: FitsHo
 
 
 @pytest.mark.step("F20")
+@pytest.mark.thorough
 def test_the_archive_ingests_nothing(operator: Operator, fits_c: FitsHost, archive: FitsHost) -> None:
     """It takes the file, and leaves it on its own queue."""
     archive.systemctl("stop", "fits-service_ingest_queue*")
@@ -95,6 +98,7 @@ def test_the_archive_refuses_uploads(operator: Operator, fits: FitsHost, archive
 
 
 @pytest.mark.step("F22")
+@pytest.mark.thorough
 def test_an_export_that_was_cut_off(operator: Operator, fits: FitsHost, archive: FitsHost) -> None:
     """The service was killed in the middle of an upload: the row stays in progress for ever."""
     archive.web("hang", "upload_file")

@@ -9,7 +9,7 @@ import datetime
 import pytest
 from lab.fits.sample_files import sample
 from lab.hosts.fits_host import DATAFLOW, SCRIPTS, FitsHost
-from operating import Operator
+from operating import MAINLY_A, Operator
 from play import Run
 
 PLAYBOOK = "fits_ingest"
@@ -52,6 +52,7 @@ def test_ingest_does_not_run(operator: Operator, fits: FitsHost) -> None:
 
 
 @pytest.mark.step("F15")
+@pytest.mark.thorough
 def test_a_unit_that_was_disabled_is_not_started(operator: Operator, fits_a: FitsHost) -> None:
     """Somebody took the second ingest service out on purpose; only the first one, which is down, is started."""
     second = fits_a.unit("ingest", 2)
@@ -66,6 +67,7 @@ def test_a_unit_that_was_disabled_is_not_started(operator: Operator, fits_a: Fit
 
 
 @pytest.mark.step("F15")
+@pytest.mark.thorough
 def test_a_lock_file_names_another_process(operator: Operator, fits_c: FitsHost) -> None:
     """The unit is "active" for a moment every ten seconds. A restart does not help, and says so."""
     pid = fits_c.stale_lock("ingest")
@@ -78,6 +80,7 @@ def test_a_lock_file_names_another_process(operator: Operator, fits_c: FitsHost)
 
 
 @pytest.mark.step("F11")
+@MAINLY_A
 def test_the_dhs_job_is_deaf(operator: Operator, fits: FitsHost) -> None:
     """Its process is there, and its unit is active; a file that came since then lies where it was."""
     before = fits.hang(COPY)
@@ -115,6 +118,7 @@ def test_no_skycam_file_arrives(operator: Operator, fits_c: FitsHost) -> None:
 
 
 @pytest.mark.step("F16", "F17", "F18", "F25")
+@pytest.mark.thorough
 def test_rows_that_nobody_serves(operator: Operator, fits: FitsHost) -> None:
     """A worker was killed in the middle of a file, another file failed. The workers come back, and leave both."""
     stuck, failed = "N20260101S0010.fits", "N20260101S0011.fits"
@@ -172,6 +176,7 @@ def test_a_file_that_cron_will_never_queue(operator: Operator, fits: FitsHost) -
 
 
 @pytest.mark.step("F10", "F25")
+@MAINLY_A
 def test_graces_files_that_cannot_be_read(operator: Operator, fits: FitsHost) -> None:
     name = f"N{TODAY}G0001.fits"
     full = fits.unreadable(name, sample(date=TODAY))

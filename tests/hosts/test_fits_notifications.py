@@ -58,6 +58,7 @@ def test_addresses_that_are_misread(operator: Operator, fits: FitsHost, data: Fi
 
 
 @pytest.mark.step("F23")
+@pytest.mark.thorough
 def test_the_job_hangs_at_the_mail_server(operator: Operator, fits_a: FitsHost, data: FitsHost) -> None:
     """It is alive, and has been silent for a minute after "Sending Email-"."""
     fits_a.notification(PROGRAM)

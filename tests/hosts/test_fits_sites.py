@@ -15,6 +15,7 @@ from lab.fits.sample_files import PROGRAM, named, sample
 from lab.hosts import Host
 from lab.hosts.fits_host import ARCHIVE, DATAFLOW, FitsHost
 
+pytestmark = pytest.mark.thorough  # of the laboratory alone; what is shipped, and runs on it, is tested all the time
 TODAY = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d")
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 from lab.hosts.fits_host import FitsHost
-from operating import Operator
+from operating import MAINLY_A, Operator
 
 PLAYBOOK = "fits_website"
 
@@ -45,6 +45,7 @@ def test_the_site_is_asked_from_outside_as_well(operator: Operator, fits_c: Fits
 
 
 @pytest.mark.step("F2", "F3", "F25")
+@MAINLY_A
 def test_the_web_server_is_down(operator: Operator, fits: FitsHost) -> None:
     fits.systemctl("stop", fits.web_unit)
     found = operator.play(PLAYBOOK, fits)
@@ -64,6 +65,7 @@ def test_the_web_server_is_down(operator: Operator, fits: FitsHost) -> None:
 
 
 @pytest.mark.step("F3", "F5")
+@MAINLY_A
 def test_a_start_can_be_taken_back(operator: Operator, fits: FitsHost) -> None:
     fits.systemctl("stop", fits.api_unit)
     assert "fits.api.unit.inactive" in operator.play(PLAYBOOK, fits).standing
@@ -75,6 +77,7 @@ def test_a_start_can_be_taken_back(operator: Operator, fits: FitsHost) -> None:
 
 
 @pytest.mark.step("F2", "F3")
+@pytest.mark.thorough
 def test_the_web_server_ran_out_of_workers(operator: Operator, fits: FitsHost) -> None:
     """Units, processes and sockets are as they should be; only nobody gets an answer."""
     fits.exhaust_web()

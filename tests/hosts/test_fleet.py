@@ -37,6 +37,7 @@ def fleet(newcomers: None, fits_c: FitsHost, talus: TalusHost, sesam: SesamHost,
     return Fleet(fits_c, talus, sesam, backend, motr)
 
 
+@pytest.mark.thorough
 def test_ten_faults_on_five_systems(fleet: Fleet, operator: Operator) -> None:
     operator.variables = {**QUICK, "sesam_fetch_dir": str(operator.directory)}
     assert fleet.broken() == []

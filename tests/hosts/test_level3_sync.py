@@ -115,6 +115,7 @@ def test_installed_predicted_repeated_and_taken_away(backend: Backend) -> None:
 
 
 @pytest.mark.step("O21")
+@pytest.mark.thorough
 def test_rounds_follow_one_another(backend: Backend) -> None:
     """As the loop did: what is new comes, what is newer at level 4 stays, nothing is deleted."""
     backend.ok(jobrunner_sync_interval=2)
@@ -137,6 +138,7 @@ def test_the_modes_of_the_source_open_nothing(backend: Backend) -> None:
 
 
 @pytest.mark.step("O21")
+@pytest.mark.thorough
 def test_it_fails_loudly_when_the_source_is_not_mounted(backend: Backend) -> None:
     backend.sh("umount /e")
     backend.refused("/e", "mounted")
@@ -207,6 +209,7 @@ def test_a_state_that_is_refused(backend: Backend) -> None:
     assert not backend.host.exists(f"/etc/systemd/system/{UNIT}.service")
 
 
+@pytest.mark.thorough
 def test_no_mount_is_required_where_there_is_none(backend: Backend) -> None:
     backend.sh(f"umount /e; mkdir -p {SOURCE}/my-study; echo on this disk > {SOURCE}/my-study/a.csv")
     assert backend.ok(jobrunner_sync_mount="")

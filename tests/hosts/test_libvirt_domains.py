@@ -108,6 +108,7 @@ def test_all_job_domains_and_no_configuration(slave: LibvirtHost, operator: Oper
 
 
 @pytest.mark.step("T8")
+@pytest.mark.thorough
 def test_one_that_libvirt_may_not_kill(slave: LibvirtHost, operator: Operator) -> None:
     others = slave.job_domains(2, network=False, owner="+0:+0")
     immortal = slave.immortal_domain()
@@ -125,6 +126,7 @@ def test_one_that_libvirt_may_not_kill(slave: LibvirtHost, operator: Operator) -
 
 
 @pytest.mark.step("T8")
+@pytest.mark.thorough
 def test_one_whose_process_does_not_go_delays_no_other(slave: LibvirtHost, operator: Operator) -> None:
     names = slave.job_domains(3)
     held = slave.hold(names[0])
@@ -138,6 +140,7 @@ def test_one_whose_process_does_not_go_delays_no_other(slave: LibvirtHost, opera
 
 
 @pytest.mark.step("T7")
+@pytest.mark.thorough
 def test_a_daemon_that_is_away_or_hangs(slave: LibvirtHost, operator: Operator) -> None:
     (name,) = slave.job_domains(1)
     slave.daemon_down()

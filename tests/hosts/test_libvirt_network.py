@@ -94,6 +94,7 @@ def test_there_is_none(slave: LibvirtHost, operator: Operator) -> None:
 
 
 @pytest.mark.step("T9")
+@pytest.mark.thorough
 def test_it_is_down_and_would_not_come_back(slave: LibvirtHost, operator: Operator) -> None:
     slave.network_inactive()
     slave.network_not_autostarted()
@@ -133,6 +134,7 @@ def test_rows_of_the_table_are_added_while_machines_run(slave: LibvirtHost, oper
 
 
 @pytest.mark.step("T9")
+@pytest.mark.thorough
 def test_another_one_of_that_name_is_not_replaced_unless_told(slave: LibvirtHost, operator: Operator) -> None:
     slave.network_other(bridge="virbr7", end="192.168.123.200")
     (machine,) = slave.job_domains(1)
@@ -158,6 +160,7 @@ def test_another_one_of_that_name_is_not_replaced_unless_told(slave: LibvirtHost
 
 
 @pytest.mark.step("T9")
+@pytest.mark.thorough
 def test_its_bridge_was_taken_away(slave: LibvirtHost, operator: Operator) -> None:
     slave.host.run(["ip", "link", "delete", "virbr2"])
     assert state(slave) == UP

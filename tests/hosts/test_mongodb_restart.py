@@ -83,6 +83,7 @@ def actions(result: Result) -> list[str]:
 
 
 @pytest.mark.step("T14")
+@pytest.mark.thorough
 def test_by_its_configuration_file(place: Place) -> None:
     """The name is written where it belongs, everything else in the file stays byte for byte, and the unit is restarted."""
     place.host.run(["mkdir", "-p", "/var/lib/mongodb"])

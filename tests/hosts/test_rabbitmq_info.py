@@ -135,6 +135,7 @@ def test_a_queue_that_nobody_fetches_from(broker: RabbitHost, look: Looks) -> No
     assert codes(look(via="rabbitmqctl", **EVERYBODY)) == {"rabbitmq.ok": "ok"}
 
 
+@pytest.mark.thorough
 def test_alarms_and_who_is_held_back(broker: RabbitHost, look: Looks, inside: Looks) -> None:
     broker.memory_alarm()
     broker.host.wait_for(lambda: "blocked" in broker.ctl("list_connections", "state"), "a publisher is held back", 60)
@@ -156,6 +157,7 @@ def test_alarms_and_who_is_held_back(broker: RabbitHost, look: Looks, inside: Lo
     assert look(via="management", wait=60, **EVERYBODY)["healthy"]
 
 
+@pytest.mark.thorough
 def test_a_broker_that_is_frozen(broker: RabbitHost, look: Looks, inside: Looks) -> None:
     broker.freeze()
     by_ctl = look(via="rabbitmqctl", timeout=3)
@@ -210,6 +212,7 @@ def test_expected_clients_by_name_and_number(broker: RabbitHost, look: Looks) ->
     assert look(via="rabbitmqctl", expected_clients=[here], proxies=["127.0.0.1"])["healthy"], "behind the proxy there may be anyone"
 
 
+@pytest.mark.thorough
 def test_ways_that_lead_to_nothing_are_told(broker: RabbitHost, operator: Operator, look: Looks, inside: Looks) -> None:
     broker.guest_password("another-password")
     result = look()

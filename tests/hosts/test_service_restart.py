@@ -149,6 +149,7 @@ def test_systemd_kills_what_takes_too_long(node: Node) -> None:
     assert not node.fixed("slow", state="stopped")["changed"]
 
 
+@pytest.mark.thorough
 def test_what_the_stop_of_a_daemon_leaves(node: Node) -> None:
     """KillMode=process: the child of a forking daemon survives its stop, and a start would meet it."""
     node.script(
@@ -230,6 +231,7 @@ def test_a_probe_that_fails_after_the_start(node: Node) -> None:
     node.host.run(["systemctl", "stop", "web"])
 
 
+@pytest.mark.thorough
 def test_an_ordered_pair(node: Node) -> None:
     node.script("/opt/note.sh", '#!/bin/sh\necho "$*" >>/run/order\n')
     for name in ("lower", "upper"):
@@ -263,6 +265,7 @@ def test_what_a_stop_takes_along(node: Node) -> None:
     node.host.run(["systemctl", "stop", "base", "part"])
 
 
+@pytest.mark.thorough
 def test_what_is_refused(node: Node) -> None:
     node.unit("masked", "ExecStart=/bin/sleep 1000", start=False)
     node.host.run(["rm", "/etc/systemd/system/masked.service"])

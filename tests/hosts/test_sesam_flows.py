@@ -75,6 +75,7 @@ def test_an_api_that_hangs(site: Site) -> None:
 
 
 @pytest.mark.step("S11", "S5")
+@pytest.mark.thorough
 def test_a_process_that_hangs(site: Site) -> None:
     """Even a signal comes to nothing. What can be kept is kept, and all of it ends within the time that was given."""
     site.sesam.freeze_process()
@@ -123,6 +124,7 @@ def test_the_scheduler_by_metadata(site: Site) -> None:
 
 
 @pytest.mark.step("S9")
+@pytest.mark.thorough
 def test_a_node_that_crashes_whenever_a_pipe_starts(site: Site) -> None:
     """The API is never up for long. A file in the data folder and a restart; and the file goes again."""
     site.sesam.crash_loop()

@@ -7,6 +7,8 @@ from __future__ import annotations
 import pytest
 from lab.hosts.sesam_host import CONTAINER, DATA, LOGS, NODE, SesamHost
 
+pytestmark = pytest.mark.thorough  # of the laboratory alone; what is shipped, and runs on it, is tested all the time
+
 
 def test_the_node_runs_and_breaks(sesam: SesamHost) -> None:
     found = sesam.container()

@@ -62,6 +62,7 @@ def test_a_broker_that_was_restarted_alone(seeded: TalusHost, operator: Operator
 
 
 @pytest.mark.step("T12")
+@pytest.mark.thorough
 def test_a_database_that_came_back_with_another_address(seeded: TalusHost, operator: Operator) -> None:
     """The link of the web application and the master's environment lead nowhere: both are restarted, the broker and the slave are not."""
     containers, slave = seeded.containers(), seeded.daemons("slave")
@@ -77,6 +78,7 @@ def test_a_database_that_came_back_with_another_address(seeded: TalusHost, opera
 
 
 @pytest.mark.step("T12")
+@pytest.mark.thorough
 def test_the_power_is_back(seeded: TalusHost, operator: Operator) -> None:
     """Everything is started at once, in no order."""
     seeded.power_loss()
@@ -87,6 +89,7 @@ def test_the_power_is_back(seeded: TalusHost, operator: Operator) -> None:
 
 
 @pytest.mark.step("T13", "T14")
+@pytest.mark.thorough
 def test_a_set_that_was_never_initiated_shows_as_a_master_that_dies(seeded: TalusHost, operator: Operator) -> None:
     seeded.uninitiated()
     seen = play(operator, seeded, "talus_triage")

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from lab.hosts import Host
 from lab.hosts.talus_host import LOGS, TalusHost, TalusSlave
 
+pytestmark = pytest.mark.thorough  # of the laboratory alone; what is shipped, and runs on it, is tested all the time
 CONTAINERS = {"talus-db", "talus-amqp", "talus-web"}
 
 

@@ -98,6 +98,7 @@ def trio(host: Callable[..., Host], operator: Operator) -> Iterator[Trio]:
 
 
 @pytest.mark.step("T14")
+@pytest.mark.thorough
 def test_members_that_were_started_outside_of_their_set(trio: Trio) -> None:
     """Alone on the data of the set, and under another name: a secondary each, and then the primary itself."""
     loss = f"writes to 127.0.0.1:{PORTS[1]} while it ran without --replSet"

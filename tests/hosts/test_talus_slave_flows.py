@@ -54,6 +54,7 @@ def test_machines_of_jobs_are_destroyed_and_those_that_configure_are_spared(mach
 
 
 @pytest.mark.step("T4")
+@pytest.mark.thorough
 def test_a_slave_that_stops_in_50_s_is_waited_for_and_machines_that_it_has_left_go(machines: LibvirtHost, operator: Operator) -> None:
     """With what is set where nobody sets anything: no process is killed, and the virtual machines are destroyed by themselves."""
     slave = TalusSlave(machines.host)
@@ -72,6 +73,7 @@ def test_a_slave_that_stops_in_50_s_is_waited_for_and_machines_that_it_has_left_
 
 
 @pytest.mark.step("T12", "T17")
+@pytest.mark.thorough
 def test_two_hosts_of_which_everything_was_killed(machines: LibvirtHost, operator: Operator, talus: TalusHost) -> None:
     """Nothing starts it again but the flow, and that in order over both hosts: what each needs is there before it, and has proved that it works."""
     slave = TalusSlave(machines.host)
@@ -101,6 +103,7 @@ def test_two_hosts_of_which_everything_was_killed(machines: LibvirtHost, operato
 
 
 @pytest.mark.step("T12", "T17")
+@pytest.mark.thorough
 def test_slaves_that_hold_an_address_of_their_broker_which_is_nobody_s(machines: LibvirtHost, operator: Operator, talus: TalusHost) -> None:
     """Their connections look alive from their own end. The master, which works, hears nothing of them: they are restarted, and nothing else is."""
     slave = TalusSlave(machines.host)

@@ -226,6 +226,7 @@ def test_a_bundle_says_elsewhere_what_was_wrong_and_none_of_the_secrets(operator
     assert any(name.startswith("hosts/fits-a/evidence/") and name.endswith("processes.txt") for name in names)
 
 
+@pytest.mark.thorough
 def test_there_is_no_more_of_it_than_was_allowed(operator: Operator) -> None:
     run = operator.play("collect", "--limit", "fits-a,fits-c", collect_max_bytes=60000, collect_seconds=0.001, collect_dest="small")
     path = handed_on(run)["fieldops_bundle"]["path"]
@@ -248,6 +249,7 @@ def test_in_check_mode_nothing_is_written(operator: Operator) -> None:
     assert not (operator.folder / "bundles").exists()
 
 
+@pytest.mark.thorough
 def test_a_bundle_that_was_changed_is_refused_by_one_error(operator: Operator) -> None:
     run = operator.play("collect", "--limit", "motr-a")
     path = Path(handed_on(run)["fieldops_bundle"]["path"])

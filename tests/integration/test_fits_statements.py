@@ -53,7 +53,7 @@ def counts(queue: Counted, name: str) -> dict[str, int]:
     return {"info": info, "check": check, "reset": reset, "nothing left": again, "undo": undo}
 
 
-@pytest.mark.parametrize("generation", ["A", "B", "C"])
+@pytest.mark.parametrize("generation", [pytest.param("A", marks=pytest.mark.thorough), pytest.param("B", marks=pytest.mark.thorough), "C"])
 @pytest.mark.parametrize("queue", ["ingest", "export"])
 def test_the_number_of_statements_does_not_depend_on_the_length_of_the_queue(
     generation: str,

@@ -50,6 +50,7 @@ def test_another_server_leads_from_now_on(servers: Servers, journal_dir: str, mo
 
 
 @pytest.mark.step("M11")
+@pytest.mark.thorough
 def test_no_server_leads_any_more(servers: Servers, journal_dir: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the last leader took may be made later, or never. It says so, and running it again does nothing twice."""
     asked, others = servers.leader, servers.followers

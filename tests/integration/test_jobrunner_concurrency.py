@@ -15,7 +15,9 @@ from ansible_collections.fieldops.runbooks.plugins.module_utils.jobrunner import
 from lab.jobrunner.backend import Backend
 from support import run_module, run_ok
 
-BOTH = pytest.mark.parametrize("backend", [{"user_version": 2}, {"user_version": 3, "journal_mode": "wal"}], indirect=True, ids=["v2", "v3-wal"])
+BOTH = pytest.mark.parametrize(
+    "backend", [pytest.param({"user_version": 2}, marks=pytest.mark.thorough), {"user_version": 3, "journal_mode": "wal"}], indirect=True, ids=["v2", "v3-wal"]
+)
 PATIENCE = 5.0  # of upstream with a lock, in seconds
 HOLD = 0.5  # the longest that a fix may hold one
 

@@ -16,7 +16,9 @@ import pytest
 from lab.jobrunner.backend import Backend, can_run_python
 from support import run_ok, run_refused
 
-BOTH = pytest.mark.parametrize("backend", [{"user_version": 2}, {"user_version": 3, "journal_mode": "wal"}], indirect=True, ids=["v2", "v3-wal"])
+BOTH = pytest.mark.parametrize(
+    "backend", [pytest.param({"user_version": 2}, marks=pytest.mark.thorough), {"user_version": 3, "journal_mode": "wal"}], indirect=True, ids=["v2", "v3-wal"]
+)
 
 
 def options(backend: Backend, journal_dir: str, **more: Any) -> dict[str, Any]:

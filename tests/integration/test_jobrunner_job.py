@@ -15,7 +15,9 @@ from lab.engine import Engine
 from lab.jobrunner.backend import SECRETS, Backend
 from support import run_module, run_ok, run_refused
 
-BOTH = pytest.mark.parametrize("backend", [{"user_version": 2}, {"user_version": 3, "journal_mode": "wal"}], indirect=True, ids=["v2", "v3-wal"])
+BOTH = pytest.mark.parametrize(
+    "backend", [pytest.param({"user_version": 2}, marks=pytest.mark.thorough), {"user_version": 3, "journal_mode": "wal"}], indirect=True, ids=["v2", "v3-wal"]
+)
 TIMES = ("completed_at", "updated_at", "status_code_updated_at", "started_at", "created_at")
 RESULTS = {"output/table.csv": "a,b\n1,2\n", "output/dataset.arrow": "x"}
 GONE = {"container": None, "manager": None, "volume": None}
@@ -69,7 +71,7 @@ def fill(backend: Backend) -> list[str]:
 
 @pytest.mark.step("O15")
 @pytest.mark.parametrize("cleanup", [False, True], ids=["kept", "cleanup"])
-@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("version", [pytest.param(2, marks=pytest.mark.thorough), 3])
 def test_killed_as_upstream_kills(engine: Engine, tmp_path: Path, journal_dir: str, cleanup: bool, version: int) -> None:
     def upstream(backend: Backend, jobs: list[str]) -> None:
         for job in jobs:
@@ -203,7 +205,7 @@ def test_what_cannot_be_undone_is_said_before_and_refused_after(backend: Backend
 
 
 @pytest.mark.step("O14")
-@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("version", [pytest.param(2, marks=pytest.mark.thorough), 3])
 def test_retried_as_upstream_retries(engine: Engine, tmp_path: Path, journal_dir: str, version: int) -> None:
     def fill(backend: Backend) -> list[str]:
         backend.add_job("running", "executing", action="bystander", container="running")

@@ -155,6 +155,7 @@ def test_a_row_that_the_main_loop_writes_back_is_written_again_before_the_contai
 
 
 @pytest.mark.step("O15")
+@pytest.mark.thorough
 def test_jobs_are_killed_under_a_main_loop_that_goes_on(backend: Backend, journal_dir: str) -> None:
     """Were a container to end first, the loop would take its results, and die when the container is removed under it."""
     with backend.service() as service:

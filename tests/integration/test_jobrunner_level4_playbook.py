@@ -101,6 +101,7 @@ def test_predicted_removed_repeated_undone(player: Player, folders: Folders) -> 
 
 
 @pytest.mark.step("O18")
+@pytest.mark.thorough
 def test_refusals_reach_the_operator(player: Player, folders: Folders) -> None:
     folders.put("a.csv")
     assert "missing required arguments: jobrunner_output_files, jobrunner_workspace" in player.play().failures

@@ -409,7 +409,7 @@ def test_the_next_run_of_the_action_is_foretold_and_found(folders: Folders) -> N
 
 
 @pytest.mark.step("O18")
-@pytest.mark.parametrize("backend", [{"user_version": 2}, {"user_version": 3, "journal_mode": "wal"}], indirect=True)
+@pytest.mark.parametrize("backend", [pytest.param({"user_version": 2}, marks=pytest.mark.thorough), {"user_version": 3, "journal_mode": "wal"}], indirect=True)
 def test_beside_job_runner(backend: Backend, journal_dir: str) -> None:
     """Its loop makes the file, and makes it again when the action is run again; meanwhile something else keeps writing to the database."""
     arguments = {name: value for name, value in backend.params.items() if name != "docker_host"}

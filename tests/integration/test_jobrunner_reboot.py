@@ -20,7 +20,9 @@ from lab.engine import CuttingProxy, Engine
 from lab.jobrunner.backend import Backend
 from support import run_module, run_ok, run_refused
 
-BOTH = pytest.mark.parametrize("backend", [{"user_version": 2}, {"user_version": 3, "journal_mode": "wal"}], indirect=True, ids=["v2", "v3-wal"])
+BOTH = pytest.mark.parametrize(
+    "backend", [pytest.param({"user_version": 2}, marks=pytest.mark.thorough), {"user_version": 3, "journal_mode": "wal"}], indirect=True, ids=["v2", "v3-wal"]
+)
 GONE = {"container": None, "manager": None, "volume": None}
 RESULTS = {"output/table.csv": "a,b\n1,2\n", "output/dataset.arrow": "x"}
 TIMES = ("updated_at", "status_code_updated_at")
@@ -76,7 +78,7 @@ def all_start_anew(backend: Backend, jobs: list[str]) -> None:
 
 
 @pytest.mark.step("O19")
-@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("version", [pytest.param(2, marks=pytest.mark.thorough), 3])
 def test_the_same_as_upstream_leaves(engine: Engine, tmp_path: Path, journal_dir: str, version: int) -> None:
     pictures = []
     for number in (0, 1):
@@ -150,6 +152,7 @@ def changing_requests(engine: Engine, path: Path) -> int:
 @pytest.mark.step("O19")
 @pytest.mark.parametrize("answered", [False, True], ids=["before", "after"])
 @pytest.mark.timeout(900)
+@pytest.mark.thorough
 def test_an_engine_that_goes_away_anywhere_costs_no_job(engine: Engine, tmp_path: Path, answered: bool) -> None:
     total = changing_requests(engine, tmp_path)
     assert total >= 6

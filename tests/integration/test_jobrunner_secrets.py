@@ -193,6 +193,7 @@ def test_one_module(scene: Scene, name: str, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("name", [name for name in CALLS if name.startswith("jobrunner_")])
+@pytest.mark.thorough
 def test_one_module_without_an_engine(scene: Scene, name: str) -> None:
     """What an error quotes is searched as well."""
     scene.backend.engine.kill()

@@ -333,6 +333,7 @@ def test_what_comes_back_again_and_again_is_for_a_person(node: Node, limits: dic
 # -- by a role's variables --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_the_variables_reach_the_fixes_of_a_role(server: Postgres, tmp_path: Path) -> None:
     """One run for each would take a minute; the first two are refused together."""
     site = Site.build(server, tmp_path, "C", database=f"limits_{os.getpid()}_{time.monotonic_ns()}", idle=0.5)

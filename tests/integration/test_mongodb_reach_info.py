@@ -115,6 +115,7 @@ def test_a_name_that_nobody_has() -> None:
 
 
 @pytest.mark.step("T13")
+@pytest.mark.thorough
 def test_a_server_older_than_the_driver_and_the_older_driver(tmp_path: Path) -> None:
     with Mongod(tmp_path / "db", "4.2") as mongod:
         result = look(mongod)

@@ -133,6 +133,7 @@ def hold_back(member: Mongod, held: bool) -> None:
 
 
 @pytest.mark.step("T14")
+@pytest.mark.thorough
 def test_a_set_that_keeps_its_majority(of: Callable[..., Set]) -> None:
     """Who has a primary is left alone, wherever it is; who has none though a majority is alive gets one back; nothing is forced."""
     made = of(3)
@@ -218,6 +219,7 @@ def test_the_last_of_three(of: Callable[..., Set]) -> None:
 
 
 @pytest.mark.step("T14")
+@pytest.mark.thorough
 def test_one_that_somebody_else_has_dropped(of: Callable[..., Set]) -> None:
     """By a force of which no election has followed, as the runbook's: nothing tells of it but that this server never was the one member."""
     made = of(2)
@@ -259,6 +261,7 @@ def test_the_newest_of_those_that_are_left(of: Callable[..., Set]) -> None:
 
 
 @pytest.mark.step("T14")
+@pytest.mark.thorough
 def test_a_majority_that_is_not_lost_and_one_that_nobody_here_can_replace(of: Callable[..., Set]) -> None:
     """Members that hang may go on at any moment, with a primary of their own. One that may not be elected would have an older one elected in its place."""
     made = of(3, members={0: {"priority": 2}, 1: {"priority": 0}})

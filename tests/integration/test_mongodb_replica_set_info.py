@@ -20,7 +20,7 @@ VERSIONS = {"6.0": "6.0.5", "5.0": "5.0.4", "4.4": "4.4.2"}
 
 
 @pytest.mark.step("T13")
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", ["6.0", *(pytest.param(version, marks=pytest.mark.thorough) for version in ("5.0", "4.4"))])
 def test_a_set_of_one_through_all_its_conditions(version: str, tmp_path: Path) -> None:
     with Mongod(tmp_path / "db", version, replset=None) as mongod:
         alone = expect(mongod, "standalone")
@@ -164,6 +164,7 @@ def test_a_set_of_three_that_loses_members_and_its_primary(tmp_path: Path) -> No
 
 
 @pytest.mark.step("T13")
+@pytest.mark.thorough
 def test_rollback_and_initial_sync_are_waited_for_and_an_outcast_is_known(tmp_path: Path) -> None:
     with Cluster(tmp_path / "set", 3, options=TEST_COMMANDS) as cluster:
         cluster.initiate()

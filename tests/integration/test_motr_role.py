@@ -126,6 +126,7 @@ class Group:
 
 
 @pytest.mark.step("M2", "M3", "M9")
+@pytest.mark.thorough
 def test_a_group_is_mended_from_the_devices_of_two_servers(tmp_path: Path) -> None:
     group = Group(tmp_path, 4, 2)
     sound = group.images()

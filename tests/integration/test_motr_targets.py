@@ -246,6 +246,7 @@ def in_laboratory(target: Target) -> None:
         pytest.skip("it is with a file that this runs")
 
 
+@pytest.mark.thorough
 def test_a_file_is_run_against_as_the_stand_ins_are(target: Target, tmp_path: Path) -> None:
     """As somebody with a real cluster does it: what the file names is what is looked at, and what it does not permit is left out."""
     in_laboratory(target)

@@ -196,7 +196,7 @@ def test_no_service_is_touched_where_live_workers_are_not_in_the_way(play: Calla
     assert run.changed == 1
 
 
-@pytest.mark.parametrize(("generation", "manager"), [("C", "systemd"), ("A", "command")])
+@pytest.mark.parametrize(("generation", "manager"), [("C", "systemd"), pytest.param("A", "command", marks=pytest.mark.thorough)])
 def test_orphans_beside_a_busy_worker(play: Callable[..., Player], units: Units, generation: str, manager: str) -> None:
     """The busy worker finishes its file, all of them stop, the rows are mended, all of them start."""
     here = play(generation, work=15)
@@ -223,6 +223,7 @@ def test_orphans_beside_a_busy_worker(play: Callable[..., Player], units: Units,
 # -- whatever happens in between ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_workers_are_started_when_the_repair_is_refused(play: Callable[..., Player], units: Units) -> None:
     here = play("C", work=600)
     workers_by_systemd(here, units, 3, restart_sec=300)
@@ -258,6 +259,7 @@ def test_workers_are_started_when_one_does_not_stop(play: Callable[..., Player])
     assert not here.note.exists()
 
 
+@pytest.mark.thorough
 def test_a_stop_that_ends_in_a_kill_is_not_clean(play: Callable[..., Player], units: Units) -> None:
     here = play("C", work=600)
     workers_by_systemd(here, units, 3, restart_sec=300, timeout_stop=1)
@@ -367,6 +369,7 @@ def test_the_flow_mends_the_queue_and_sees_that_it_moves(play: Callable[..., Pla
     assert [change["subject"] for change in run.changes] != []
 
 
+@pytest.mark.thorough
 def test_lists_may_be_given_as_text(play: Callable[..., Player]) -> None:
     here = play("C")
     a_host_to_look_at(here)

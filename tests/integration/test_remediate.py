@@ -200,6 +200,7 @@ def test_what_is_predicted_is_done_and_can_be_taken_back(fleet: Fleet) -> None:
     assert fleet.wrong() == {"fits-a": 3, "fits-b": 1}
 
 
+@pytest.mark.thorough
 def test_every_form_of_the_report_and_what_earlier_runs_said(fleet: Fleet) -> None:
     first = fleet.play("triage", "--limit", "fits-b")
     forms = {path.name: path.read_text(encoding="utf-8") for path in (fleet.folder / "forms").iterdir()}
@@ -246,6 +247,7 @@ def test_only_the_plan_that_was_approved(fleet: Fleet) -> None:
     assert fleet.wrong()["fits-a"] == 0
 
 
+@pytest.mark.thorough
 def test_the_report_of_an_earlier_sweep_is_enough(fleet: Fleet) -> None:
     fleet.play("triage")
     report = fleet.folder / "earlier.json"
@@ -281,7 +283,7 @@ def test_nothing_that_a_report_says_is_run_as_code(fleet: Fleet) -> None:
     assert "Still so: " in run.failures
 
 
-@pytest.mark.parametrize(("allowed", "left"), [(0, 1), (1, 0)])
+@pytest.mark.parametrize(("allowed", "left"), [(0, 1), pytest.param(1, 0, marks=pytest.mark.thorough)])
 def test_no_more_hosts_may_fail_than_was_said(fleet: Fleet, allowed: int, left: int) -> None:
     fleet.hosts["fits-a"]["fits_max_changes"] = 1
     run = fleet.play("remediate", **FAILED, remediate_hosts_at_once=1, remediate_failures_allowed=allowed)
@@ -291,6 +293,7 @@ def test_no_more_hosts_may_fail_than_was_said(fleet: Fleet, allowed: int, left: 
     assert [refusal["guard"] for entry in run.report["refusals"] for refusal in entry["refusals"]] == ["max_changes"]
 
 
+@pytest.mark.thorough
 def test_limits_hold_over_a_fleet_with_many_forks(server: Postgres, tmp_path: Path) -> None:
     """Two hosts at a time, whatever Ansible could do at once; and where one has failed, those whose turn had not come are not touched."""
     names = [f"fits-{letter}" for letter in "abcdef"]
@@ -310,8 +313,8 @@ def test_limits_hold_over_a_fleet_with_many_forks(server: Postgres, tmp_path: Pa
     ("variables", "said"),
     [
         ({"remediate_systems": ["fit"]}, "there is no system 'fit'; known are fits, jobrunner"),
-        ({"remediate_hosts_at_once": -1}, "hosts_at_once must be 0 or more, not -1"),
-        ({"remediate_report": "/no/such.json"}, "the report /no/such.json cannot be read: No such file"),
+        pytest.param({"remediate_hosts_at_once": -1}, "hosts_at_once must be 0 or more, not -1", marks=pytest.mark.thorough),
+        pytest.param({"remediate_report": "/no/such.json"}, "the report /no/such.json cannot be read: No such file", marks=pytest.mark.thorough),
     ],
 )
 def test_bad_input_changes_nothing(fleet: Fleet, variables: dict[str, Any], said: str) -> None:

@@ -299,6 +299,7 @@ def test_a_module_that_is_asked_to_end_starts_what_it_has_stopped(node: Node, tm
     assert Journal(node.journal_dir).read(result["undo_id"]).status == "failed"
 
 
+@pytest.mark.thorough
 def test_a_restart_that_is_killed_at_every_point(node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Services may be down then. The journal says what was under way, nothing is stuck, and the same fix brings them up."""
     real = Steward.ask

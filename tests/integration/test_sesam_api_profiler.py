@@ -249,6 +249,7 @@ def killed_once_it_is_stopped(module: str, arguments: dict[str, Any]) -> None:
 @needs_root
 @pytest.mark.step("S4")
 @pytest.mark.parametrize("what", ["enabled", "disabled", "undo"])
+@pytest.mark.thorough
 def test_killed_while_the_node_is_stopped(operator: Callable[..., Operator], what: str) -> None:
     """Nobody runs anything again, and the node works all the same."""
     made = operator(begins="direct")
@@ -286,6 +287,7 @@ def test_taken_back_and_taken_back_again(operator: Callable[..., Operator]) -> N
 
 @needs_root
 @pytest.mark.step("S4")
+@pytest.mark.thorough
 def test_the_engine_starts_again_while_it_is_on(operator: Callable[..., Operator]) -> None:
     made = operator(begins="direct")
     made.ok("enabled")
@@ -303,6 +305,7 @@ def test_the_engine_starts_again_while_it_is_on(operator: Callable[..., Operator
 
 @needs_root
 @pytest.mark.step("S4")
+@pytest.mark.thorough
 def test_made_anew_by_somebody_else_meanwhile(operator: Callable[..., Operator]) -> None:
     made = operator(begins="direct")
     kept = made.ok("enabled")["profiler"]["kept"]
@@ -410,6 +413,7 @@ def test_all_that_a_container_may_have_is_taken_over(raw: Raw) -> None:
 
 
 @pytest.mark.step("S4")
+@pytest.mark.thorough
 def test_an_image_that_has_moved_on_is_not_what_runs(raw: Raw) -> None:
     docker = Docker(raw.engine.docker_host)
     image, id_ = f"lab/{raw.name}:1", raw.seen()["Image"]

@@ -508,6 +508,7 @@ def inside(node: SesamNode, **options: Any) -> Look:
 
 @pytest.mark.step("S1")
 @pytest.mark.step("S11")
+@pytest.mark.thorough
 def test_a_container(sesam_node: Callable[..., SesamNode]) -> None:
     node = sesam_node(begins="shell", environment={"SECRET_WORD": "not-for-reports"})
     found = inside(node)

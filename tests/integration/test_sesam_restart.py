@@ -153,6 +153,7 @@ def test_without_a_token_the_container_is_the_proof(sesam_node: Make, journal_di
 
 
 @pytest.mark.step("S6")
+@pytest.mark.thorough
 def test_an_api_that_says_ok_and_does_nothing(sesam_node: Make, journal_dir: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A naive client takes the 200 for the restart."""
     node = sesam_node(restarts=False)
@@ -256,6 +257,7 @@ def test_a_container_that_is_made_anew_between_look_and_act(lake: Lake, journal_
     assert lake.state["StartedAt"] == started
 
 
+@pytest.mark.thorough
 def test_an_engine_that_hangs_over_the_restart(lake: Lake, journal_dir: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is killed and started; where nothing helps, it ends by itself and says what was tried."""
     lake.run()

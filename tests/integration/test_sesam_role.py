@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.journal import Journal
 from ansible_collections.fieldops.runbooks.plugins.module_utils.procedure.lock import NodeLock
 from lab.sesam import samples
@@ -51,6 +52,7 @@ def frozen(node: PlainSesam, folder: Path, rc: int = 0, **variables: Any) -> str
     return done.stdout
 
 
+@pytest.mark.thorough
 def test_evidence_of_an_earlier_time_stays(plain_sesam: Callable[..., PlainSesam], tmp_path: Path) -> None:
     """A node that freezes again tomorrow must not cost what it was like today; and a flow that was given more time must not be refused for that."""
     node = plain_sesam(config=[samples.pipe("crm-0", "manual")])
@@ -116,6 +118,7 @@ def test_it_ends_in_time_whatever_hangs(plain_sesam: Callable[..., PlainSesam], 
     assert sum(periods) <= 60, periods
 
 
+@pytest.mark.thorough
 def test_a_lock_that_is_still_held_keeps_nobody_from_the_restart(plain_sesam: Callable[..., PlainSesam], tmp_path: Path) -> None:
     """Stack traces that took too long are left to themselves, with the lock."""
     node = plain_sesam(config=[samples.pipe("crm-0", "manual")])

@@ -101,6 +101,7 @@ def test_when_the_api_is_down_it_is_the_file_and_it_goes_again(sesam_node: Make,
 
 
 @pytest.mark.step("S9")
+@pytest.mark.thorough
 def test_what_a_frozen_node_was_like_is_kept_before_it_is_restarted(sesam_node: Make, journal_dir: str) -> None:
     """And before it is restarted once more, to take that back."""
     node = sesam_node(config=samples.config(scheduled=1))

@@ -29,6 +29,7 @@ from support import run_module, run_ok
 
 LOOKS = {"motr_cob_read", "runbook_bundle", "runbook_looks", "runbook_plan"}
 """What writes a file that it was asked for, and changes nothing else, is no fix, whatever its name."""
+MUST_PASS = {"journal.run.before", "journal.begin.after", "apply.before", "apply.after", "journal.done.after", "journal.end.after"}
 MODULES = Path(__file__).parents[3] / "plugins" / "modules"
 
 
@@ -182,9 +183,11 @@ def survives(scenario: Scenario, number: int, path: Path, original: Any, wanted:
     scenario.restore(original)
 
 
-@pytest.mark.parametrize("kind", [pytest.param(kind, id=f"{name}-{kind.__name__}") for name, kinds in SCENARIOS.items() for kind in kinds])
-def test_killed_at_every_point(
-    kind: type[Scenario],
+KINDS = pytest.mark.parametrize("kind", [pytest.param(kind, id=f"{name}-{kind.__name__}") for name, kinds in SCENARIOS.items() for kind in kinds])
+
+
+@pytest.fixture
+def deaths(
     database: Databases,
     connection: dict[str, Any],
     places: dict[str, Any],
@@ -192,23 +195,45 @@ def test_killed_at_every_point(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
-) -> None:
-    scenario = kind(Lab(database, connection, places, tmp_path, monkeypatch, request.addfinalizer, request.getfixturevalue), journal_dir)
-    original = scenario.dump()
-    first = str(tmp_path / "undisturbed")
-    if os.path.exists(journal_dir):
-        shutil.copytree(journal_dir, first)
-    names = points(scenario, first, tmp_path)
-    wanted = scenario.service(scenario.dump())
-    assert wanted != scenario.service(original)
-    assert {"journal.run.before", "journal.begin.after", "apply.before", "apply.after", "journal.done.after", "journal.end.after"} <= set(names)
-    scenario.restore(original)
-    for number, name in enumerate(names):
-        try:
-            survives(scenario, number, tmp_path, original, wanted)
-        except BaseException as exc:
-            exc.add_note(f"killed at point {number}: {name} (of {names})")
-            raise
+) -> Callable[[type[Scenario], Callable[[list[str]], Sequence[int]]], None]:
+    """Kills one kind of fix at the points that are chosen among those of an undisturbed run."""
+
+    def die(kind: type[Scenario], choose: Callable[[list[str]], Sequence[int]]) -> None:
+        scenario = kind(Lab(database, connection, places, tmp_path, monkeypatch, request.addfinalizer, request.getfixturevalue), journal_dir)
+        original = scenario.dump()
+        first = str(tmp_path / "undisturbed")
+        if os.path.exists(journal_dir):
+            shutil.copytree(journal_dir, first)
+        names = points(scenario, first, tmp_path)
+        wanted = scenario.service(scenario.dump())
+        assert wanted != scenario.service(original)
+        assert set(names) >= MUST_PASS
+        scenario.restore(original)
+        for number in choose(names):
+            try:
+                survives(scenario, number, tmp_path, original, wanted)
+            except BaseException as exc:
+                exc.add_note(f"killed at point {number}: {names[number]} (of {names})")
+                raise
+
+    return die
+
+
+def around_the_change(names: list[str]) -> list[int]:
+    """Where most is at stake: the last point before anything is changed, one in the midst of it, and the one that the journal does not know to be behind it."""
+    begun, made = names.index("apply.before"), names.index("apply.after")
+    return sorted({begun, (begun + made) // 2, made})
+
+
+@KINDS
+def test_killed_around_the_change(kind: type[Scenario], deaths: Callable[..., None]) -> None:
+    deaths(kind, around_the_change)
+
+
+@pytest.mark.thorough
+@KINDS
+def test_killed_at_every_point(kind: type[Scenario], deaths: Callable[..., None]) -> None:
+    deaths(kind, lambda names: range(len(names)))
 
 
 def test_every_fix_has_a_scenario() -> None:
