@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from lab.hosts import Host, Lab, LabError
+from pages import blocks
 
 UNIT = b"""[Service]
 ExecStart=/bin/sh -c 'echo started; exec sleep infinity'
@@ -126,3 +127,20 @@ def test_ansible_by_ssh(bare: Host, lab: Lab, tmp_path: Path) -> None:
     facts = ansible(tmp_path, inventory, "-m", "setup", "-a", "filter=ansible_user_id,ansible_virtualization_type")["bare"]["ansible_facts"]
     assert facts["ansible_user_id"] == "ops"
     assert ansible(tmp_path, inventory, "-b", "-m", "setup", "-a", "filter=ansible_user_id")["bare"]["ansible_facts"]["ansible_user_id"] == "root"
+
+
+def test_the_line_of_the_page_on_rights_is_all_that_sudo_needs(lab: Lab, tmp_path: Path) -> None:
+    """In place of all that sudo lets the user do; no other command is let through."""
+    mine = lab.up("mine", kind="bare")
+    (line,) = blocks("security.md", "text")
+    mine.run(["sh", "-c", "rm -f /etc/sudoers.d/*"])
+    mine.run(["gpasswd", "--delete", "ops", "sudo"], check=False)
+    assert mine.run(["sudo", "-n", "/bin/sh", "-c", "id -u"], user="ops", check=False).returncode != 0, "before the line nothing may be done"
+    mine.put(line.encode(), "/etc/sudoers.d/ops", mode=0o440)
+    inventory = {"all": {"hosts": {"mine": mine.ssh_vars()}}}
+    facts = ansible(tmp_path, inventory, "-b", "-m", "setup", "-a", "filter=ansible_user_id")["mine"]["ansible_facts"]
+    assert facts["ansible_user_id"] == "root"
+    looked = ansible(tmp_path, inventory, "-b", "-m", "fieldops.runbooks.node_health_info", "-a", '{"units": [{"name": "cron"}]}')["mine"]
+    assert looked["changed"] is False
+    assert mine.run(["sudo", "-n", "/usr/bin/id"], user="ops", check=False).returncode != 0
+    lab.down("mine")

@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from lab.mongo import Mongod
 from node import Node
 from pages import DOCS, blocks
 from support import run_module, run_ok
@@ -92,3 +95,58 @@ def test_the_roles_of_the_page(roles: Node) -> None:
     undone = roles.undo(mended["undo_id"], login_user="fits_mend")
     assert undone["changed"], undone
     assert roles.rows() == before
+
+
+@pytest.mark.parametrize("queue", ["ingest", "export"])
+def test_the_roles_suffice_for_every_queue(roles: Node, queue: str) -> None:
+    """A failed row of each is put back in line, and the repair taken back."""
+    row = roles.make.failed(queue, "another.fits")
+    mended = roles.fixed(login_user="fits_mend", queue=queue, conditions=["failed"])
+    assert row in [change["before"]["id"] for change in mended["changes"]]
+    assert roles.undo(mended["undo_id"], login_user="fits_mend")["changed"]
+    queues = {name for (name,) in roles.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename ~ 'queue$'")}
+    may = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND has_table_privilege(%s, oid, %s)"
+    assert {name for (name,) in roles.execute(may, "fits_mend", "DELETE")} == queues >= {"ingestqueue", "exportqueue"}
+    assert roles.execute(may, "fits_look", "UPDATE") == []
+
+
+@pytest.fixture
+def set_with_users(tmp_path: Path) -> Iterator[Mongod]:
+    """A set of one where people log in, and the two users of the page."""
+    with Mongod(tmp_path / "db", key="laboratory" * 4) as mongod:
+        mongod.initiate()
+        mongod.add_user("root", "root-password", ["root"])
+        mongod.login = ("root", "root-password")
+        for block in blocks("security.md", "json"):
+            command = json.loads(block)
+            mongod.add_user(command["createUser"], f"{command['createUser']}-password", command["roles"])
+        yield mongod
+
+
+def test_the_users_of_mongodb(set_with_users: Mongod, journal_dir: str) -> None:
+    """One may look and no more; the other one makes it PRIMARY again. Neither reads what it has no business with."""
+
+    def as_user(name: str) -> dict[str, Any]:
+        return {**set_with_users.params, "login_user": name, "login_password": f"{name}-password"}
+
+    set_with_users.step_down(600)
+    seen = run_ok("mongodb_replica_set_info", as_user("talus_look"))
+    assert (seen["condition"], seen["command_line_set"]) == ("stepped_down", "rs0")
+    mend = {"journal_dir": journal_dir, "wait": 60}
+    refused = run_module("mongodb_replica_set_repair", {**as_user("talus_look"), **mend})
+    assert refused.get("failed") and not refused.get("changed"), refused
+    assert run_ok("mongodb_replica_set_info", as_user("talus_look"))["condition"] == "stepped_down"
+    mended = run_ok("mongodb_replica_set_repair", {**as_user("talus_mend"), **mend})
+    assert [change["action"] for change in mended["changes"]] == ["lift_step_down"]
+    assert mended["replica_set"]["proven_at"]
+    assert run_ok("mongodb_replica_set_info", as_user("talus_look"))["condition"] == "healthy"
+    query = {"database": "talus", "collection": "slaves"}
+    assert run_ok("mongodb_query_info", {**as_user("talus_look"), **query})["changed"] is False
+    assert run_module("mongodb_query_info", {**as_user("talus_mend"), **query}).get("failed")
+
+
+def test_the_rights_of_every_module_are_told() -> None:
+    text = (DOCS / "security.md").read_text(encoding="utf-8")
+    table = text[text.index("## Rights of each module") : text.index("## What is written where")]
+    told = re.findall(r"`((?:[a-z]+_)+[a-z]+)`", "".join(line.split("|")[1] for line in table.splitlines() if line.startswith("|")))
+    assert sorted(set(told)) == sorted(path.stem for path in ROOT.glob("plugins/modules/*.py") if path.stem != "__init__")
