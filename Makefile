@@ -50,7 +50,7 @@ bench:  ## compare with the runbook's own commands and statements, with grep and
 fuzz:  ## every parser of foreign text, with many examples: FUZZ_EXAMPLES=3000
 	@FIELDOPS_FUZZ=$${FUZZ_EXAMPLES:-3000} $(RUN) env -C tests pytest -q unit/fuzz
 
-soak:  ## faults at random, some remediations killed, on hosts in containers: SOAK_MINUTES=60 SOAK_SEED= SOAK_HOSTS=backend,fits-c,motr
+soak:  ## faults at random, some remediations killed, on hosts in containers: SOAK_MINUTES=60 SOAK_SEED= SOAK_HOSTS=backend,fits-c,motr,sesam,talus-master
 	@$(RUN) env -C tests PYTHONPATH=.:integration:hosts python -m soak
 
 lab-up:  ## bring hosts with systemd up and leave them: LAB="fits-a archive", or all
