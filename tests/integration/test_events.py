@@ -19,10 +19,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from fits_fleet import Fleet, fleet_of
 from lab.hosts.common import install
 from lab.pg import Postgres
 from play import BIN
-from test_remediate import Fleet, fleet_of
 
 PATIENCE = 240
 """Seconds for one thing to happen on a machine that is busy."""
