@@ -95,6 +95,7 @@ def test_the_services_log_of_one_job(backend: BackendHost, operator: Operator, u
 
 @pytest.mark.step("O2")
 @pytest.mark.parametrize("user", [pytest.param("root", marks=pytest.mark.thorough), "opensafely"])
+@pytest.mark.thorough
 def test_the_service_is_steered(backend: BackendHost, operator: Operator, user: str) -> None:
     if user != "root":
         operator.variables = {"ansible_become": True, "ansible_become_user": user, "ansible_become_method": "ansible.builtin.su"}
@@ -134,6 +135,7 @@ def test_another_state_is_refused(backend: BackendHost, operator: Operator) -> N
 
 
 @pytest.mark.step("O21")
+@pytest.mark.thorough
 def test_jobs_that_waited_are_taken_up_and_the_pause_is_not_forgotten(backend: BackendHost, operator: Operator) -> None:
     backend.stop()
     job = backend.add_job("pending", "waiting_on_reboot", volume=False, run="sh -c 'sleep 1000'")

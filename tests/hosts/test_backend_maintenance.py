@@ -60,6 +60,7 @@ def test_it_fires_after_the_run_has_ended_and_leaves_its_report(backend: Backend
 
 
 @pytest.mark.step("O20")
+@pytest.mark.thorough
 def test_cancelled_it_leaves_nothing_behind(backend: BackendHost, operator: Operator) -> None:
     assert operator.play("jobrunner_planned_maintenance", backend, jobrunner_maintenance_at="2099-01-31 04:00").rc == 0
     assert "2099-01-31" in timers(backend)

@@ -54,6 +54,7 @@ def test_a_file_that_arrived(operator: Operator, fits: FitsHost, archive: FitsHo
 
 @pytest.mark.step("F20", "F21", "F25")
 @MAINLY_A
+@pytest.mark.thorough
 def test_export_does_not_run(operator: Operator, fits: FitsHost, archive: FitsHost) -> None:
     fits.systemctl("stop", ALL)
     arrive(fits)

@@ -35,6 +35,7 @@ def test_all_is_well(operator: Operator, fits: FitsHost) -> None:
 
 
 @pytest.mark.step("F15", "F25")
+@pytest.mark.thorough
 def test_ingest_does_not_run(operator: Operator, fits: FitsHost) -> None:
     fits.systemctl("stop", ALL)
     found = operator.play(PLAYBOOK, fits, **QUICK)
@@ -81,6 +82,7 @@ def test_a_lock_file_names_another_process(operator: Operator, fits_c: FitsHost)
 
 @pytest.mark.step("F11")
 @MAINLY_A
+@pytest.mark.thorough
 def test_the_dhs_job_is_deaf(operator: Operator, fits: FitsHost) -> None:
     """Its process is there, and its unit is active; a file that came since then lies where it was."""
     before = fits.hang(COPY)
@@ -97,6 +99,7 @@ def test_the_dhs_job_is_deaf(operator: Operator, fits: FitsHost) -> None:
 
 
 @pytest.mark.step("F13")
+@pytest.mark.thorough
 def test_the_job_for_visiting_instruments_is_down(operator: Operator, fits: FitsHost) -> None:
     fits.systemctl("stop", "fits-copy_from_visiting_instruments*")
     assert {"fits.visiting.unit.inactive", "fits.visiting.process.missing"} <= operator.play(PLAYBOOK, fits, **QUICK).standing
@@ -138,6 +141,7 @@ def test_rows_that_nobody_serves(operator: Operator, fits: FitsHost) -> None:
 
 
 @pytest.mark.step("F17", "F18")
+@pytest.mark.thorough
 def test_a_repair_is_predicted_and_taken_back(operator: Operator, fits: FitsHost) -> None:
     """With the workers stopped, so that nothing moves between plan, repair and undo."""
     fits.systemctl("stop", ALL)
@@ -177,6 +181,7 @@ def test_a_file_that_cron_will_never_queue(operator: Operator, fits: FitsHost) -
 
 @pytest.mark.step("F10", "F25")
 @MAINLY_A
+@pytest.mark.thorough
 def test_graces_files_that_cannot_be_read(operator: Operator, fits: FitsHost) -> None:
     name = f"N{TODAY}G0001.fits"
     full = fits.unreadable(name, sample(date=TODAY))
@@ -222,6 +227,7 @@ def test_files_that_the_copy_jobs_refuse(operator: Operator, fits: FitsHost) -> 
 
 
 @pytest.mark.step("F7")
+@pytest.mark.thorough
 def test_a_full_disk_is_seen_beside_ingest(operator: Operator, fits_c: FitsHost) -> None:
     fits_c.fill(left="512K")
     assert "fits.disk.low_space" in operator.play(PLAYBOOK, fits_c, **QUICK).standing

@@ -46,6 +46,7 @@ def test_the_site_is_asked_from_outside_as_well(operator: Operator, fits_c: Fits
 
 @pytest.mark.step("F2", "F3", "F25")
 @MAINLY_A
+@pytest.mark.thorough
 def test_the_web_server_is_down(operator: Operator, fits: FitsHost) -> None:
     fits.systemctl("stop", fits.web_unit)
     found = operator.play(PLAYBOOK, fits)
@@ -66,6 +67,7 @@ def test_the_web_server_is_down(operator: Operator, fits: FitsHost) -> None:
 
 @pytest.mark.step("F3", "F5")
 @MAINLY_A
+@pytest.mark.thorough
 def test_a_start_can_be_taken_back(operator: Operator, fits: FitsHost) -> None:
     fits.systemctl("stop", fits.api_unit)
     assert "fits.api.unit.inactive" in operator.play(PLAYBOOK, fits).standing
@@ -97,6 +99,7 @@ def test_the_web_server_ran_out_of_workers(operator: Operator, fits: FitsHost) -
 
 
 @pytest.mark.step("F4", "F5")
+@pytest.mark.thorough
 def test_the_api_back_end_is_deaf(operator: Operator, fits: FitsHost) -> None:
     """Its process is alive and takes connections; C's takes no requests off its queue."""
     before = fits.hang(fits.api_unit)
@@ -128,6 +131,7 @@ def test_errors_in_the_log_are_told_from_noise(operator: Operator, fits: FitsHos
 
 
 @pytest.mark.step("F7")
+@pytest.mark.thorough
 def test_disks(operator: Operator, fits: FitsHost) -> None:
     pid = fits.delete_but_hold(2**24, "/data/held")
     run = operator.play(PLAYBOOK, fits, fits_website_aspects=["disk"], fits_disk_deleted_open="8M")

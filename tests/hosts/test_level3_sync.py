@@ -167,6 +167,7 @@ def test_a_round_that_fails_is_told_with_what_it_said(backend: Backend) -> None:
 
 
 @pytest.mark.step("O21")
+@pytest.mark.thorough
 def test_the_loop_of_the_runbook_is_found(backend: Backend) -> None:
     """Between two rounds, and in the middle of one."""
     backend.loop("waiting", f"while true; do rsync -auP {SOURCE}/ {TARGET}/ ; sleep 120; done")

@@ -34,6 +34,7 @@ def by_name(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.step("T7")
+@pytest.mark.thorough
 def test_machines_are_told_apart(slave: LibvirtHost, operator: Operator) -> None:
     (asking,) = slave.job_domains(1, disk=True, boot="network")
     (lost,) = slave.job_domains(1, disk=True)

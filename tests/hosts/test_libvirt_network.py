@@ -106,6 +106,7 @@ def test_it_is_down_and_would_not_come_back(slave: LibvirtHost, operator: Operat
 
 
 @pytest.mark.step("T9")
+@pytest.mark.thorough
 def test_rows_of_the_table_are_added_while_machines_run(slave: LibvirtHost, operator: Operator) -> None:
     (machine,) = slave.job_domains(1)
     served = slave.host.read("/run/libvirt/network/talus-network.pid")

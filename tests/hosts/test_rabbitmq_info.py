@@ -168,6 +168,7 @@ def test_a_broker_that_is_frozen(broker: RabbitHost, look: Looks, inside: Looks)
     assert codes(look()) == {"rabbitmq.ok": "ok"}
 
 
+@pytest.mark.thorough
 def test_a_broker_that_is_stopped_then_down_and_started_again_with_deaf_daemons(broker: RabbitHost, look: Looks, inside: Looks) -> None:
     broker.publish("jobs", 5)
     broker.publish("jobs", 2, persistent=True)
@@ -197,6 +198,7 @@ def test_a_broker_that_is_stopped_then_down_and_started_again_with_deaf_daemons(
     assert codes(look(via="rabbitmqctl", wait=60, **EVERYBODY)) == {"rabbitmq.ok": "ok"}
 
 
+@pytest.mark.thorough
 def test_expected_clients_by_name_and_number(broker: RabbitHost, look: Looks) -> None:
     here = broker.host.address
     broker.client("remote", host=here, poll=["jobs"])

@@ -218,6 +218,7 @@ def test_a_stale_lock_makes_it_flap(node: Node) -> None:
     assert plan_of(node.fixed("locked", policy="unhealthy", settle=3)) == [("start", "service:locked.service")]
 
 
+@pytest.mark.thorough
 def test_a_probe_that_fails_after_the_start(node: Node) -> None:
     node.host.put(b"welcome\n", "/srv/web/index.html")
     node.unit("web", "ExecStart=/usr/bin/python3 -m http.server 8321 --bind 127.0.0.1\nWorkingDirectory=/srv/web\nRestart=always")
@@ -291,6 +292,7 @@ def test_what_is_refused(node: Node) -> None:
     assert node.fixed("worker@7", settle=0.5)["changed"]
 
 
+@pytest.mark.thorough
 def test_an_instance_a_start_limit_and_an_undo(node: Node) -> None:
     """A unit that systemd has given up is started all the same, because a person asked for it; the start can be taken back."""
     node.script("/opt/maybe.sh", "#!/bin/sh\ntest -e /run/broken && exit 3\nexec sleep 1000\n")

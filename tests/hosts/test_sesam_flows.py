@@ -92,6 +92,7 @@ def test_a_process_that_hangs(site: Site) -> None:
 
 
 @pytest.mark.step("S6")
+@pytest.mark.thorough
 def test_a_node_that_would_die_of_the_signal_is_not_sent_it(site: Site) -> None:
     site.sesam.not_caught()
     site.sesam.freeze_api(once=True)
@@ -103,6 +104,7 @@ def test_a_node_that_would_die_of_the_signal_is_not_sent_it(site: Site) -> None:
 
 
 @pytest.mark.step("S8")
+@pytest.mark.thorough
 def test_the_scheduler_by_metadata(site: Site) -> None:
     """Nothing but the one key, and everything as it was after it."""
     before, known = site.sesam.metadata(), site.sesam.config("*")
@@ -144,6 +146,7 @@ def test_a_node_that_crashes_whenever_a_pipe_starts(site: Site) -> None:
 
 
 @pytest.mark.step("S10")
+@pytest.mark.thorough
 def test_a_configuration_is_uploaded_with_the_scheduler_off(site: Site, tmp_path: Path) -> None:
     before = site.sesam.config()
     wanted = [entity for entity in before.values() if entity["_id"] != "crm-1"]
@@ -170,6 +173,7 @@ def test_a_configuration_is_uploaded_with_the_scheduler_off(site: Site, tmp_path
 
 
 @pytest.mark.step("S2", "S3", "S4")
+@pytest.mark.thorough
 def test_profiles_come_to_the_controller(site: Site) -> None:
     """Of a call, of a run of a pipe, of all calls."""
     nothing = site.play("sesam_profile")

@@ -109,6 +109,7 @@ def test_a_set_that_was_never_initiated_shows_as_a_master_that_dies(seeded: Talu
 
 
 @pytest.mark.step("T14", "T18")
+@pytest.mark.thorough
 def test_pages_are_shown_and_nothing_can_be_saved(seeded: TalusHost, operator: Operator) -> None:
     """A second time within the cool-down it is refused, unless it is a step of the stack's restart, which would be left with everything stopped."""
     seeded.stepped_down()
@@ -156,6 +157,7 @@ def test_records_and_images(seeded: TalusHost, operator: Operator) -> None:
 
 
 @pytest.mark.step("T20")
+@pytest.mark.thorough
 def test_a_development_container_beside_the_web_application(seeded: TalusHost, operator: Operator) -> None:
     production = seeded.containers()["talus-web"]["id"]
     source = "/home/talus/talus/src/web"

@@ -39,6 +39,7 @@ def both(operator: Operator, machines: LibvirtHost, talus: TalusHost, name: str,
 
 
 @pytest.mark.step("T7", "T8")
+@pytest.mark.thorough
 def test_machines_of_jobs_are_destroyed_and_those_that_configure_are_spared(machines: LibvirtHost, operator: Operator) -> None:
     machines.job_domains(3)
     kept = {*machines.configuration_domains(1), *machines.other_domains("web")}

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from ansible_collections.fieldops.runbooks.plugins.module_utils.fits import notification
 from ansible_collections.fieldops.runbooks.plugins.module_utils.fits.addresses import split
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from lab.fits.standin.mail import addresses
 from mailing import NIGHT, PROGRAM, SCRIPTS, MailHost, codes, finding, kill
@@ -262,6 +262,7 @@ def test_who_gets_the_mail(current: MailHost) -> None:
 
 
 @given(st.text(alphabet=st.sampled_from("ab@.,; <>\t"), max_size=30))
+@example("@ \t@")
 def test_addresses_are_parted_as_the_job_parts_them(text: str) -> None:
     assert split(text) == addresses(text)
 

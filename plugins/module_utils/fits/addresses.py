@@ -20,8 +20,8 @@ def split(text: Optional[str]) -> List[str]:
     parts: List[str] = []
     for part in (text or "").split(","):
         words = part.strip().split(" ")
-        parts += words if " " in part and all("@" in word for word in words) else [part]
-    return [part.strip() for part in parts if part.strip()]
+        parts += words if all("@" in word for word in words) else [part.strip()]
+    return [part for part in parts if part]
 
 
 def recipients(text: Optional[str]) -> List[str]:

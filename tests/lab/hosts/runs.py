@@ -180,6 +180,10 @@ def _sweep(running: Engine | None) -> None:
             shutil.rmtree(folder)  # with the machine's restart went the engine and all that ran in it
         else:
             say(f"its engine {run.engine.url} does not answer now; it is tried again")
+    if running is not None and running.own:  # another engine has other checkouts' runs as well
+        known = {folder.name for folder in _folders()}
+        for token in set(running.docker("network", "ls", "--filter", f"label={LABEL}", "--format", f'{{{{.Label "{LABEL}"}}}}').split()) - known:
+            running.remove(f"label={LABEL}={token}")
 
 
 def _stop_engine_if_idle() -> None:
