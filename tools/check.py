@@ -166,7 +166,7 @@ STAGES: dict[str, Callable[[Shell], Outcome]] = {
     "newest": newest,
 }
 # Each lane is run from left to right, both at once.
-LANES = (("lint", "docs", "sanity", "hosts"), ("unit", "integration", "coverage", "molecule", "newest"))
+LANES = (("lint", "docs", "sanity", "hosts", "molecule", "newest"), ("unit", "integration", "coverage"))
 
 
 def run_stage(name: str, live: bool) -> Outcome:

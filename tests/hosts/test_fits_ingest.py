@@ -141,7 +141,6 @@ def test_rows_that_nobody_serves(operator: Operator, fits: FitsHost) -> None:
 
 
 @pytest.mark.step("F17", "F18")
-@pytest.mark.thorough
 def test_a_repair_is_predicted_and_taken_back(operator: Operator, fits: FitsHost) -> None:
     """With the workers stopped, so that nothing moves between plan, repair and undo."""
     fits.systemctl("stop", ALL)

@@ -313,6 +313,7 @@ def test_a_bundle_is_handed_on(world: World) -> None:
         assert len(list(place.glob("*.tar.gz"))) == (0 if check else 1)
 
 
+@pytest.mark.thorough
 def test_a_workflow_looks_mends_what_was_approved_and_looks_again(world: World) -> None:
     """AWX gives the artifacts of a job to the next ones as extra variables."""
     world.site.faults.failed("ingest", "again.fits")

@@ -20,7 +20,7 @@ from ansible_collections.fieldops.runbooks.plugins.module_utils.connect import c
 from ansible_collections.fieldops.runbooks.plugins.module_utils.connect import git as connect_git
 from deploying import TOKEN, Backend, git
 
-pytestmark = pytest.mark.step("O6")
+pytestmark = [pytest.mark.step("O6"), pytest.mark.thorough]
 
 
 @pytest.fixture

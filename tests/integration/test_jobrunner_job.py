@@ -70,7 +70,7 @@ def fill(backend: Backend) -> list[str]:
 
 
 @pytest.mark.step("O15")
-@pytest.mark.parametrize("cleanup", [False, True], ids=["kept", "cleanup"])
+@pytest.mark.parametrize("cleanup", [pytest.param(False, marks=pytest.mark.thorough), True], ids=["kept", "cleanup"])
 @pytest.mark.parametrize("version", [pytest.param(2, marks=pytest.mark.thorough), 3])
 def test_killed_as_upstream_kills(engine: Engine, tmp_path: Path, journal_dir: str, cleanup: bool, version: int) -> None:
     def upstream(backend: Backend, jobs: list[str]) -> None:

@@ -179,6 +179,7 @@ def test_the_search_would_find_one(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("name", CALLS)
+@pytest.mark.thorough
 def test_one_module(scene: Scene, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     logged: list[str] = []
     monkeypatch.setattr(AnsibleModule, "log", lambda _self, msg, log_args=None: logged.append(f"{msg} {log_args}"))

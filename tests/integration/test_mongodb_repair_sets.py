@@ -178,6 +178,7 @@ def test_a_set_that_keeps_its_majority(of: Callable[..., Set]) -> None:
 
 
 @pytest.mark.step("T14")
+@pytest.mark.thorough
 def test_the_last_of_three(of: Callable[..., Set]) -> None:
     """Refused without the names of the lost ones, with one of them only, and with one that is there. What the last one has stays."""
     made = of(3)

@@ -196,7 +196,8 @@ def test_no_service_is_touched_where_live_workers_are_not_in_the_way(play: Calla
     assert run.changed == 1
 
 
-@pytest.mark.parametrize(("generation", "manager"), [("C", "systemd"), pytest.param("A", "command", marks=pytest.mark.thorough)])
+@pytest.mark.parametrize(("generation", "manager"), [("C", "systemd"), ("A", "command")])
+@pytest.mark.thorough
 def test_orphans_beside_a_busy_worker(play: Callable[..., Player], units: Units, generation: str, manager: str) -> None:
     """The busy worker finishes its file, all of them stop, the rows are mended, all of them start."""
     here = play(generation, work=15)
@@ -285,6 +286,7 @@ def number_of(here: Player, filename: str, units: Units) -> int:
     return next(number for number in (1, 2, 3) if units.state(UNIT % number)["MainPID"] == pid)
 
 
+@pytest.mark.thorough
 def test_a_run_that_was_cut_off_is_told_and_made_good(play: Callable[..., Player], units: Units) -> None:
     here = play("C", work=600)
     workers_by_systemd(here, units, 3, restart_sec=300)
@@ -341,6 +343,7 @@ def a_host_to_look_at(here: Player) -> None:
     here.variables.update(fits_reach_host="", fits_journal_dir=str(here.directory / "journal"))
 
 
+@pytest.mark.thorough
 def test_of_two_copies_only_the_one_that_counts_is_queued(play: Callable[..., Player]) -> None:
     here = play("C")
     a_host_to_look_at(here)

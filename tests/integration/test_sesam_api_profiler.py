@@ -130,6 +130,7 @@ def test_on_and_off_with_everything_else_as_it_was(operator: Callable[..., Opera
 
 @needs_root
 @pytest.mark.step("S4")
+@pytest.mark.thorough
 def test_the_disk_fills_without_a_bound_and_never_with_one(operator: Callable[..., Operator]) -> None:
     # As the runbook has it: the option on the command line. Every call leaves two files on disk, and nobody removes them.
     made = operator(arguments=("--microservices=engine", OPTION), begins="direct")

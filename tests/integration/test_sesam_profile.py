@@ -145,6 +145,7 @@ def test_a_run_is_profiled(own: Callable[..., Profiler], pipe: str, monkeypatch:
 
 
 @pytest.mark.step("S3")
+@pytest.mark.thorough
 def test_a_pump_that_runs_gives_no_profile(own: Callable[..., Profiler]) -> None:
     made = own(run_seconds=10.0)
     assert made.node.operate("crm-0", "start")[0] == 200

@@ -117,6 +117,7 @@ def test_a_frozen_node(sesam_node: Make, journal_dir: str, frozen: str) -> None:
 
 @pytest.mark.step("S6")
 @pytest.mark.parametrize("named", [{}, {"container": "sesam-node"}], ids=["found", "named"])
+@pytest.mark.thorough
 def test_an_api_and_an_engine_that_both_hang(plain_sesam: Callable[..., PlainSesam], journal_dir: str, named: dict[str, str]) -> None:
     """Nothing can be restarted. What lies in the log folder is kept all the same, and not when it is only looked at."""
     node = plain_sesam(config=[samples.pipe("crm-0", "manual")])

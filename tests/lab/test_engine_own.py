@@ -19,6 +19,8 @@ from lab import engine as module
 from lab import procfs
 from lab.engine import CuttingProxy, Engine
 
+pytestmark = pytest.mark.thorough  # of the laboratory alone; what is tested against it is tested all the time
+
 HERE = Path(__file__).resolve().parents[1]
 
 

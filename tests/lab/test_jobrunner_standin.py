@@ -18,6 +18,8 @@ import pytest
 from lab.engine import CuttingProxy, Engine
 from lab.jobrunner.backend import SECRETS, Backend, can_run_python
 
+pytestmark = pytest.mark.thorough  # of the laboratory alone; what is tested against it is tested all the time
+
 Make = Callable[..., Backend]
 
 

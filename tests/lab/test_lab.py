@@ -23,6 +23,8 @@ from lab.fits.site import Site
 from lab.fits.workers import ledger, processed_twice, wait_until_idle
 from lab.pg import Postgres
 
+pytestmark = pytest.mark.thorough  # of the laboratory alone; what is tested against it is tested all the time
+
 TESTS = Path(__file__).resolve().parents[1]
 
 

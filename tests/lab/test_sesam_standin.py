@@ -24,6 +24,8 @@ from lab.sesam.plain import PlainSesam
 from lab.sesam.standin import licence
 from lab.sesam.standin.auth import ADMIN, ANONYMOUS, DEVELOPER
 
+pytestmark = pytest.mark.thorough  # of the laboratory alone; what is tested against it is tested all the time
+
 ODD = "global:person/merge åæ"
 OFF = {"task_manager": {"disable_pump_scheduler": True}}
 

@@ -12,6 +12,8 @@ import pytest
 
 from lab.fits.site import Site
 
+pytestmark = pytest.mark.thorough  # of the laboratory alone; what is tested against it is tested all the time
+
 
 def eventually(condition: Callable[[], Any], timeout: float = 10.0) -> Any:
     """Wait for something to become true."""

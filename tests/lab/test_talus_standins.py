@@ -22,6 +22,8 @@ from lab.mongo import Mongod, free_port, wait_for
 from lab.talus import initiate, web
 from lab.talus.seeds import image
 
+pytestmark = pytest.mark.thorough  # of the laboratory alone; what is tested against it is tested all the time
+
 TESTS = Path(__file__).resolve().parents[1]
 SOURCE = TESTS / "lab/talus/overlay/home/talus/talus/src"
 PATIENCE = 60
