@@ -112,7 +112,7 @@ def integration(shell: Shell) -> Outcome:
     programs = {"rsync": "rsync", "strace": "strace", "ss": "iproute2", "java": "default-jre-headless"}
     shell.run("python", "-c", f"from lab.hosts.common import install; install({programs})", cwd=project.ROOT / "tests")
     paths = [path for path in ("tests/integration", "tests/lab") if (project.ROOT / path).is_dir()]
-    return pytest(shell, "integration", [*paths, "--numprocesses=2", "--dist=loadscope"])
+    return pytest(shell, "integration", [*paths, "--numprocesses=3", "--dist=loadscope"])
 
 
 def hosts(shell: Shell) -> Outcome:

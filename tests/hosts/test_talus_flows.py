@@ -131,6 +131,7 @@ def test_pages_are_shown_and_nothing_can_be_saved(seeded: TalusHost, operator: O
 @pytest.mark.step("T2", "T4")
 def test_a_slave_that_hangs_is_killed(seeded: TalusHost, operator: Operator) -> None:
     """And nothing else that merely has such words in its command line."""
+    seeded.wait_works("slave")  # one that still starts would die of the signal
     decoys = seeded.decoys()
     seeded.slave_hangs()
     (before,) = seeded.daemons("slave")

@@ -11,12 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from lab.fits.faults import Faults
 from lab.fits.root import Root, install
 from lab.fits.workers import Workers
 from support import run_module, run_ok, run_refused
 
-GENERATIONS = ("A", "B", "C")
+GENERATIONS = ("A", pytest.param("B", marks=pytest.mark.thorough), "C")
+"""What is the same in all of them is tested in B by `make thorough` only."""
 NAME = "N20200804S0091.fits"
 OTHER = "N20200804S0092.fits"
 

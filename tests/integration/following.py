@@ -20,11 +20,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import pytest
 from lab.fits.faults import Faults
 from lab.fits.sample_files import sample
 from support import run_module, run_ok
 
-GENERATIONS = ("A", "B", "C")
+GENERATIONS = ("A", pytest.param("B", marks=pytest.mark.thorough), "C")
+"""What is the same in all of them is tested in B by `make thorough` only."""
 TODAY = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d")
 LONG_AGO = "20200804"
 OLD = time.time() - 7200

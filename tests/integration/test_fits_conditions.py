@@ -56,7 +56,14 @@ class Host:
         return {row["id"] for row in self.dump()}
 
 
-@pytest.fixture(params=[(generation, queue) for generation in GENERATIONS for queue in QUEUES], ids="-".join)
+PAIRS = [
+    pytest.param((generation, queue), id=f"{generation}-{queue}", marks=[pytest.mark.thorough] if generation == "B" else [])
+    for generation in GENERATIONS
+    for queue in QUEUES
+]
+
+
+@pytest.fixture(params=PAIRS)
 def host(request: Any, server: Any, database: Callable[..., str], connection: dict[str, Any], places: dict[str, Any], journal_dir: str) -> Any:
     generation, queue = request.param
     made = Host(server, database(generation), connection | places, queue)

@@ -19,7 +19,8 @@ from lab.fits.standin.mail import addresses
 from mailing import NIGHT, PROGRAM, SCRIPTS, MailHost, codes, finding, kill
 from support import run_refused
 
-GENERATIONS = ("A", "B", "C")
+GENERATIONS = ("A", pytest.param("B", marks=pytest.mark.thorough), "C")
+"""What is the same in all of them is tested in B by `make thorough` only."""
 
 
 @pytest.fixture

@@ -41,6 +41,7 @@ def started(operator: Operator) -> str:
 
 
 @pytest.mark.step("S9")
+@pytest.mark.thorough
 def test_a_node_that_crashes_on_a_pipe_stays_up_and_runs_again(sesam_node: Make, journal_dir: str) -> None:
     """The runbook's second example. Its file is merged into the one that is there, and taken out again afterwards."""
     node = sesam_node(config=samples.config(scheduled=1), crash_pipe="tick-0", start=False)

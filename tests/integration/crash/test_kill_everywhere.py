@@ -220,9 +220,9 @@ def deaths(
 
 
 def around_the_change(names: list[str]) -> list[int]:
-    """Where most is at stake: the last point before anything is changed, one in the midst of it, and the one that the journal does not know to be behind it."""
+    """Where most is at stake: in the midst of the change, and where it is made and the journal does not know."""
     begun, made = names.index("apply.before"), names.index("apply.after")
-    return sorted({begun, (begun + made) // 2, made})
+    return sorted({(begun + made) // 2, made})
 
 
 @KINDS
