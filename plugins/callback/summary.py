@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 name: summary
 type: aggregate
 short_description: What is wrong, what to do, what was changed, and how to take it back
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - The fieldops.runbooks contributors (@fieldops)
 description:

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: awx_template
 short_description: What a job template of AWX says of a shipped playbook
-version_added: 0.1.0
+version_added: 1.0.0
 author: fieldops.runbooks contributors (@fieldops)
 description:
   - Makes the survey of a playbook from the argument specs of the roles that it runs, so that both say the same.

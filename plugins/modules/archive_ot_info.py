@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: archive_ot_info
 short_description: Tell why the OT says that observations are not in the public archive
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Asks the archive's search for files or programs, looks at its certificate, and gives one verdict.
   - The OT's host does not get along with a certificate that was renewed, as Let's Encrypt's is every 60 to 90 days, and then

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: fits_enqueue
 short_description: Put files on the ingest or the export queue of FITS Storage
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Runs upstream's own C(add_to_ingest_queue.py) or C(add_to_export_queue.py), as its user and in its environment, and judges
     it by the rows that appear. The script itself exits 0 whatever happens.

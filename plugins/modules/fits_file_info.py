@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: fits_file_info
 short_description: Follow files through FITS Storage, and say where each one stopped
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Follows each file from where it was made (DHS, a visiting instrument) through the storage root, its validity, the ingest queue,
     the tables C(diskfile) and C(header), the export queue and the archive, and gives it one verdict and one next step.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: fits_notification_info
 short_description: Tell why a user did not get the e-mail about new data
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Follows an e-mail of FITS Storage's notification job from the crontab to the mail server. Is the job enabled, for new data
     and for C(--check), does its script exist, did it run when it should, and did it come to its end? Is there a row for the

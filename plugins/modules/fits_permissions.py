@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: fits_permissions
 short_description: Let the user of FITS Storage read files that others copied in
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Finds the files and directories below O(storage_root) that O(user) cannot read or enter, with the real rights of that user
     (groups and access control lists included), and makes the smallest change of mode that mends it. Observers copy GRACES data

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: fits_queue_info
 short_description: Tell why files wait in the queues of FITS Storage
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Reads the queues of a FITS Storage or Gemini Archive database and tells, row by row, whether it waits, backs off, is being
     worked on, was orphaned by a worker that died, has failed, is starved by such an orphan, or can never be popped.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: fits_queue_reset
 short_description: Put broken rows of a FITS Storage queue back in line
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Resets rows that failed or were orphaned by a worker that died, removes the stuck twin of a row that waits for the same
     file, and mends rows that could never be popped, in the way of the schema's generation (see

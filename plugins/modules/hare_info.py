@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: hare_info
 short_description: Tell the state of a CORTX cluster as Hare has it
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Rebuilds what C(hctl status --devices) shows from Consul alone, so it also answers where C(hctl) is not installed or hangs.
   - Hare keeps two states of each process, the last event in C(processes/), which C(hctl status) goes by, and a state in C(m0conf/nodes/),

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: hare_state
 short_description: Set Hare's state of a process, a service or a drive
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Sets the state of one object in every tree of Consul that Hare keeps it in, each in its own vocabulary, and publishes the event by which every
     hax tells its Motr processes, all in one transaction. Either all of it is done or nothing.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: jobrunner_debug
 short_description: Look at a job of an OpenSAFELY backend from beside it
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - With O(state=present) a container C(os-debug-ID) is started that has the job's volume at C(/workspace), for C(docker exec). It has no
     network, is read-only there unless O(writable) is set, and ends and removes itself when O(lifetime) is over.

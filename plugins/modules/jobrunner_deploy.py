@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: jobrunner_deploy
 short_description: Deploy job-runner's code and dependencies, migrate its database, restart it and prove that it stays up
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Does what upstream's C(update-jobrunner.sh) is meant to do. The checkout of the dependencies is updated, then that of the code, then
     the database is migrated if the code asks for that, then the service is restarted if anything was changed, and watched.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: jobrunner_flag
 short_description: Set or clear a flag of job-runner
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Writes one flag as upstream's command C(flags set) writes it, with a time stamp that upstream can read, and only if its value differs.
   - The flag V(paused) keeps job-runner from starting jobs. Jobs that run go on, and requests for new ones are still accepted.

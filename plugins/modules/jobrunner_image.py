@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: jobrunner_image
 short_description: Have an image of jobs on an OpenSAFELY backend under all of its names
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Pulls an image that jobs run, and names it as jobs ask for it. job-runner itself pulls nothing, and a job whose image is not there ends
     with an internal error.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: jobrunner_info
 short_description: Tell how an OpenSAFELY backend's job-runner stands
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Looks at the service, the database, the Docker objects of jobs, the configuration and the disks of a backend in one call, and says
     what is wrong between them.

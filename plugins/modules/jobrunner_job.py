@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: jobrunner_job
 short_description: Kill jobs of job-runner, or try their results again
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - With O(state=killed), a job's container is killed, its row says that an admin killed it, its log is saved where finished jobs have theirs,
     and with O(cleanup=true) container, volume manager and volume are removed. It works on jobs in any state. A job that has ended stays as it ended,

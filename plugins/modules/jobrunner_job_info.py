@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: jobrunner_job_info
 short_description: Tell all there is to know of single jobs of an OpenSAFELY backend
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Returns the row of a job, its container and volume, its log directories of whatever month, the end of its log, its metadata, what the
     service wrote about it, and the database query that it waits for.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: jobrunner_maintenance
 short_description: Have job-runner made ready for a reboot at a time when nobody is there
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Sets a timer of systemd on the node. At its time the node itself stops the service and resets the running jobs, as
     M(fieldops.runbooks.jobrunner_prepare_for_reboot) does, without a controller, a connection or anybody to ask, and leaves a report.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: jobrunner_output_remove
 short_description: Remove files from level 4, and from what would bring them back
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Removes exactly the named files of one workspace from the medium privacy storage and, before that, from the directories that the
     level 3 sync copies there.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: jobrunner_prepare_for_reboot
 short_description: Reset the running jobs of job-runner, so that they start anew after a reboot
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Removes container, volume manager and volume of every running job, and sets the job back to pending, so that the service starts it anew when it is up
     again and nobody has to do anything. Without it, running jobs fail at a reboot.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: jobrunner_setting
 short_description: Set or remove one variable of job-runner's configuration
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Writes one assignment into one of the environment files of the service, quoted so that systemd and a shell read the same, or takes
     it out. All else in the file stays as it is, byte for byte, and so do its owner, mode and access control list.

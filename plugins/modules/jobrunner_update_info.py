@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: jobrunner_update_info
 short_description: Tell what the next update of a backend would bring, and what has drifted from the last one
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Reads the checkout of backend-server, compares it with its remote, and says which commits it lacks and whether somebody has changed it.
   - Compares the generated files of job-runner's configuration with what they are generated from, and says which variables differ. Says what

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: libvirt_domain_destroy
 short_description: Destroy virtual machines, all together, and prove that they are gone
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Destroys domains by name, by what they are for, or by a pattern. That is virsh's word for pulling the plug. All are destroyed at the same time, by their
     UUIDs, and each is waited for.

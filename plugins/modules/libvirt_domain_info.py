@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: libvirt_domain_info
 short_description: List virtual machines with what a person looks for
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Lists all domains of a hypervisor with their state, what they are for, VNC display, MACs, addresses and disks, in one call.
   - Tells by its name what a domain is for. The machine of a Talus job is transient and belongs to the slave; one in which an image is configured holds

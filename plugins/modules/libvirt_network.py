@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: libvirt_network
 short_description: Have a virtual network defined, active, started at boot, and with its table of static hosts
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Looks at one network and does only what is missing. It defines a network that is not there, starts one that is not active, marks it for autostart, and
     adds static hosts to what is defined and to what is active.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: libvirt_network_info
 short_description: List virtual networks and tell what is wrong with them
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Lists the networks of a hypervisor with their tables of static hosts, their leases, and the running domains that are on them.
   - Of networks that are named it says whether they are defined, active, started at boot, and have their bridge; with O(xml) or O(static_hosts) also

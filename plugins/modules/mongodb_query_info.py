@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: mongodb_query_info
 short_description: Read documents, counts and names from a MongoDB server
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Reads from one server without a shell, also where that is a SECONDARY, and takes no more of the server's time and of the answer than it was
     allowed.

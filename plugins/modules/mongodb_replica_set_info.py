@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: mongodb_replica_set_info
 short_description: Tell which condition a MongoDB server and its replica set are in
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - A shell whose prompt does not say C(PRIMARY) has a dozen possible causes, which look alike and need different cures. This module asks one
     server directly and names its RV(condition), what becomes of writes now, and the safe remedy.

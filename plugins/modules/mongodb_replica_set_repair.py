@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: mongodb_replica_set_repair
 short_description: Bring a replica set of MongoDB back to a writable PRIMARY
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Finds out why a server is not a writable PRIMARY, and mends that by the safest way that fits.
   - A set that was never initiated is initiated. A step-down or freeze is lifted, or waited out. Maintenance mode is left, as often as it was entered.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: motr_block_repair
 short_description: Repair a parity group of an object of Motr from what is left of it
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Takes all data and parity units of one group as they are on their devices, which M(fieldops.runbooks.motr_cob_read) reads, tells which of them are
     wrong, makes them anew from the others, and has Motr's client write the whole group. Afterwards the client reads it back and verifies the parity.

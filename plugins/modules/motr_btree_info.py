@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: motr_btree_info
 short_description: Print nodes of Motr's b-trees, and walk trees, with checksums
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Reads the b-trees in which a Motr process keeps its metadata, from the memory of the live process or from the file of its segments. Neither gdb nor
     symbols are needed, as segments are mapped at fixed addresses.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: motr_cob_info
 short_description: Tell the object, the server, the device and the device blocks of a component object of Motr
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - The fid of a component object (cob) tells its object and the index of its device. With the configuration of the cluster, O(conf), the device, the
     service, the process and the node follow.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: motr_cob_read
 short_description: Read bytes of a component object of Motr off its device into a file
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Reads a range of a component object (cob) as it is on the device, wherever its extent map says that it is, and writes it into a file on the node. That is
     the only way to see a parity unit, or a data unit beside what Motr's client makes of it.

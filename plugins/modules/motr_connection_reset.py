@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: motr_connection_reset
 short_description: Reset the connection between one client and one server of Motr
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - With O(method=ha) the client is told that the server's process is transient, and then that it is online. It cancels every session to that server, and
     opens new ones. C(m0hagen) makes the messages and C(m0ham) delivers them to this client only, so nobody else takes the server for transient.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: motr_layout_info
 short_description: Tell where the units of a Motr object are
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - From an object's fid and the cluster's configuration to the object's cobs, and for each unit of it to the cob, the device, the server and the offset
     there, for a range of bytes or for the whole object.

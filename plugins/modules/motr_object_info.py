@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: motr_object_info
 short_description: What Motr knows an S3 object by, from its name or a fid
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Follows the records from the name of an object to its object in Motr, and returns its fid, pool version, layout id, size of a unit, size and parts.
   - Knows the records of s3server, old and new ones, and those of RGW. With s3server the account of a bucket is looked up where it is not given.

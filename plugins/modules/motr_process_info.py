@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: motr_process_info
 short_description: Tell what a live process of Motr is doing
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Attaches gdb to a live process of Motr for a fraction of a second and tells its services with their states, the requests (foms) that are queued,
     waiting and running in its localities with phase and age, and its RPC connections and sessions.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: motr_process_requests
 short_description: Stop and resume the processing of incoming requests in a live process of Motr
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - With O(state=stopped) the request handler of a live process goes from its normal state to drain. From then on the process refuses incoming requests,
     while those under way come to their end. With O(state=running) it goes back, and serves requests again.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: motr_record
 short_description: Write or remove one record of an index of Motr, compared before and read back after
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Reads a record, compares it with what is expected to be there, writes it with C(m0kv), and reads it back. The write is one transaction of Motr.
   - A record that exists is refused to be replaced or removed unless O(expected) or O(expected_sha256) is what is there.

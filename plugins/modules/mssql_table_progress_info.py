@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: mssql_table_progress_info
 short_description: Tell how many rows a table of SQL Server has, and whether it grows
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - For a query of a job that runs for hours. Looks twice, O(interval) seconds apart, at the table which the query fills, and tells how many rows it
     has, how many came in between, and with O(expected_rows) when it will be done.

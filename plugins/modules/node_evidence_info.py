@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: node_evidence_info
 short_description: What a person would ask for tomorrow, from units, containers, logs and processes
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Returns states and journals of units, states and logs of containers, the ends of log files and the command lines of processes, as texts.
   - Each text, all of them together, and the time are bounded. What was cut or could not be had is told, and stops nothing else.

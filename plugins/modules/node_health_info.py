@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: node_health_info
 short_description: Tell whether a node is as it should be, at one look
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Compares a node with what is expected of it. Processes, units, listening sockets, directories and disk space, logs, web
     services, ports and certificates are all looked at in one call.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: node_preflight_info
 short_description: Tell what a managed node lacks for the modules of this collection
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Looks for a Python that is new enough, for Python libraries that can really be imported, and for programs; names what is
     missing, and the package of the node's distribution that holds it.

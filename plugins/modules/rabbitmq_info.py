@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: rabbitmq_info
 short_description: Tell how a RabbitMQ broker stands
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Looks at a broker's node, alarms, queues and connections, and says what is wrong with them.
   - Asks the management API, or the node itself by C(rabbitmqctl), on this host or in a container. Without the management plugin no more than

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: runbook_bundle
 short_description: Writes an evidence bundle, or takes one apart to be judged again
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - With O(dest), writes what the looks of this run have recorded and found on the hosts of the play into one archive with a manifest and checksums.
   - With O(bundle), verifies one and lays out what judges its records again, without access to the hosts.
@@ -110,5 +110,5 @@ versions:
   description: What has made it.
   returned: with O(bundle)
   type: dict
-  sample: {"collection": "0.1.0"}
+  sample: {"collection": "1.0.0"}
 """

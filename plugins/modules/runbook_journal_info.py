@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: runbook_journal_info
 short_description: List what the fixes of this collection did on a node
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Reads the write-ahead journal of the node, unfinished runs first, then the newest.
   - A run that is unfinished was killed, or is at work right now; RV(lock) tells which.

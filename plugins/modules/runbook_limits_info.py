@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: runbook_limits_info
 short_description: What keeps fixes from being made on a node right now
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Tells who holds the lock of the node, whether the fixes are paused, by whom and why, what the maintenance windows say of this moment,
     and which subjects the same fix was made on too often.

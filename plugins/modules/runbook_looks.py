@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: runbook_looks
 short_description: Several checks of one host in one round trip
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Runs several modules that only look, side by side, in one task. One connection is made, Python starts once, and the node's processors share the work, so
     that a look at a whole host costs little more than the longest of its checks.

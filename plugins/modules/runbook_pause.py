@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: runbook_pause
 short_description: Pause all fixes of a node, or end the pause
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Writes a file with a reason, and every fix of this collection on that node refuses and shows the reason, who paused it and since when,
     until the file is removed or its time is over. Checks go on.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: runbook_plan
 short_description: How the hosts of a run stand, and what would mend them
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Sums up what P(fieldops.runbooks.triage#role) has seen on the hosts of the play, or what an earlier report has, and says which shipped playbooks
     would mend it, with which variables, on which hosts, in which order.

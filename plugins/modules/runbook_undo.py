@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: runbook_undo
 short_description: Take back what a fix of this collection did
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Replays the before images that a fix journaled on the node, all of them or the ones named.
   - Looks at every subject first. What is as the fix left it is put back, what already is as it was before needs nothing, and

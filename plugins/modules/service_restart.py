@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: service_restart
 short_description: Restart, start or stop services and prove that it worked
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Stops services, waits until their processes are really gone, starts them, and waits until they answer and stay up.
   - Several services are stopped from the last to the first and started from the first to the last, so name first what the

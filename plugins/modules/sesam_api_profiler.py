@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: sesam_api_profiler
 short_description: Record all API calls of a Sesam node with its profiler, bounded
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - The node's own option C(--enable-api-profiler) writes a file for each call of the API into C(api_profiler) of its log folder, and never removes
     one. It stands on the node's command line, which the engine cannot change in a container.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: sesam_config
 short_description: Upload a full configuration to a Sesam node, with its scheduler off
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - An upload replaces a whole group of the node's configuration. What it lacks is deleted, which is refused here unless it is named (O(delete)).
   - The plan, in check mode too, is entity by entity what is added, replaced and removed, with the keys that differ (RV(entities)).

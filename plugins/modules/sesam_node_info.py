@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: sesam_node_info
 short_description: Tell how a Sesam node stands
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Looks at the API, the pipes, the scheduler, the container and the folders of a node in one call, and says what is wrong.
   - A node is well only if it says so of itself. C(/ping), or the status 200 alone, proves nothing, and a status 503 of C(/health) is an answer.

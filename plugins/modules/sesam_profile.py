@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: sesam_profile
 short_description: Profile a call of a Sesam node's API, or a run of a pipe
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - With O(path), the node makes one call of its API with the profiler, and answers with the profile in place of the answer. The call is
     really made and only its answer is discarded, so only calls that ask are made. The profile is kept on the managed node.

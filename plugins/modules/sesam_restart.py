@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: sesam_restart
 short_description: Restart a Sesam node, with the evidence kept before and the restart proven after
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Restarts a node by its API or by the Docker Engine, and reports success only when the node tells another start time than before and answers,
     its health was asked, and nothing of it has ended again. Where the node does not tell its start time, the start of its container is the proof.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: sesam_scheduler
 short_description: Stop a Sesam node from starting its pipes by itself, and let it again
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - With O(state=disabled) one key is set, C(task_manager.disable_pump_scheduler), in the metadata of the node where its API answers, else in
     C(startup_options.json) in its data folder, for which the node is restarted. It is merged into what is there, and everything else stays.

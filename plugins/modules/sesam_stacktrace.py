@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: sesam_stacktrace
 short_description: Take stack traces of all threads of a Sesam node
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Takes a stack trace by the API, or by the signal SIGUSR1 to the node's process where the API gives none. Which one, and why, is in the result.
   - The signal is sent only after the kernel has said that the process catches it (C(SigCgt) of C(/proc/PID/status)). The default action

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: talus_info
 short_description: Tell how a master or slave of Talus stands
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Looks at the containers, the daemons, the records in MongoDB and the Vagrant boxes of a host in one call, and says what is wrong between
     them.

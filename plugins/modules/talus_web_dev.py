@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: talus_web_dev
 short_description: Work on the web server of Talus in a container of its own
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - With O(state=present) a container C(talus-web_dev), or C(talus_web_dev), is started that has the sources of a checkout at C(/web), so that
     no image has to be built for a change. It runs a shell or another command, and the port of the development server is published.
