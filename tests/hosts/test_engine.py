@@ -296,7 +296,7 @@ def test_an_engine_that_cannot_be_started_says_what_it_needs(tmp_path: Path) -> 
 
 
 def test_what_is_asked_for_in_vain(lab: Lab) -> None:
-    with pytest.raises(LabError, match="no image kind 'marble', but backend, bare, fits"):
+    with pytest.raises(LabError, match="no image kind 'marble', but backend, bare, controller, fits"):
         lab.up("mine", kind="marble")
     with pytest.raises(LabError, match="no site is named 'nowhere'"):
         lab.up("nowhere")
