@@ -22,6 +22,9 @@ NAME = "N20200804S0091.fits"
 THERE = "/srv/first"
 REACH = ("PIP_CERT", "PIP_FIND_LINKS", "PIP_INDEX_URL", "PIP_DEFAULT_TIMEOUT", "http_proxy", "https_proxy", "no_proxy")
 """How this machine reaches a package index, if it has ways of its own."""
+TRUSTED = Path("/etc/ssl/certs/ca-certificates.crt")
+SETTINGS = Path("/etc/pip.conf")
+"""What an administrator of this network would have put on a machine: certificates, and the index. Neither is of this project."""
 
 
 def know(fits: FitsHost, folder: Path) -> None:
@@ -45,7 +48,10 @@ def in_a_clean_container(lab: Lab, folder: Path, commands: str, env: dict[str, s
     """Where nothing of this project is but what lies in the folder; on this machine's network, as the laboratory's own leads nowhere else."""
     engine = lab.run.engine
     reach = {name: os.environ[name] for name in REACH if name in os.environ}
-    mounted = [f"--volume={value}:{value}:ro" for value in reach.values() if value.startswith("/") and os.path.exists(value)]
+    if TRUSTED.exists():
+        reach.setdefault("PIP_CERT", str(TRUSTED))
+    paths = {path for path in [*reach.values(), str(SETTINGS)] if path.startswith("/") and os.path.exists(path)}
+    mounted = [f"--volume={path}:{path}:ro" for path in sorted(paths)]
     options = [f"--env={name}={value}" for name, value in {**reach, **env}.items()]
     label = f"--label={lab.run.label}"
     made = engine.docker(
