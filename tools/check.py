@@ -87,10 +87,13 @@ def sanity(shell: Shell) -> Outcome:
     command = ["ansible-test", "sanity", "--color", "no"]
     output = ""
     with clean_copy() as (root, copy):
-        # First the environments of the tests, so that what is printed at the end is about the collection.
-        ok, said = shell.run(*command, "--prime-venvs", cwd=copy, ANSIBLE_COLLECTIONS_PATH=str(root))
-        for part in sanity_parts() if ok else ():
-            passed, said = shell.run(*command, *part, cwd=copy, ANSIBLE_COLLECTIONS_PATH=str(root))
+        ok = True
+        for part in sanity_parts():
+            # First the environments of the tests, so that what is printed at the end is about the collection.
+            primed, said = shell.run(*command, *part, "--prime-venvs", cwd=copy, ANSIBLE_COLLECTIONS_PATH=str(root))
+            passed = False
+            if primed:
+                passed, said = shell.run(*command, *part, cwd=copy, ANSIBLE_COLLECTIONS_PATH=str(root))
             ok, output = ok and passed, output + said
     count = len(re.findall(r"^Running sanity test", output, re.MULTILINE))
     absent = sorted(set(re.findall(r"Skipping .* on Python (\S+) .*could not be found", output)), key=lambda version: int(version.split(".")[1]))

@@ -81,7 +81,6 @@ def test_changes_that_git_was_told_not_to_see(site: Backend, mark: str) -> None:
     site.refused("dirty", "jobrunner/service.py")
 
 
-@pytest.mark.thorough
 def test_a_folder_that_becomes_a_file(site: Backend) -> None:
     site.release("2", **{"extra/inner.py": "theirs\n"})
     assert site.ok()["changed"]
@@ -184,7 +183,6 @@ def test_a_subject_that_is_not_utf_8(site: Backend) -> None:
     json.dumps(result).encode()
 
 
-@pytest.mark.thorough
 def test_history_that_was_rewritten(site: Backend) -> None:
     site.release("2")
     assert site.ok()["changed"]
@@ -253,7 +251,6 @@ def test_no_room_for_the_copy_of_the_index(site: Backend, monkeypatch: pytest.Mo
         site.refused("No space left on device")
 
 
-@pytest.mark.thorough
 def test_an_undo_after_another_deploy(site: Backend) -> None:
     site.release("2")
     first = site.ok()

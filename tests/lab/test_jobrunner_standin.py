@@ -239,7 +239,6 @@ def test_a_flag_with_a_text_for_its_timestamp_stops_the_sync_thread(backend: Bac
         assert backend.job_server.seen == []
 
 
-@pytest.mark.thorough
 def test_a_lock_of_more_than_five_seconds_ends_the_loop(backend: Backend) -> None:
     backend.add_job("pending", "created", volume=False, cancelled=1)
     with backend.locked():
@@ -278,7 +277,6 @@ def test_flags(backend: Backend) -> None:
     assert {name: value for name, (value, _stamp) in backend.flags().items()} == {"paused": None, "mode": None}
 
 
-@pytest.mark.thorough
 def test_prepare_for_reboot(backend: Backend) -> None:
     job = backend.add_job("running", "executing", container="running")
     executed = backend.add_job("running", "executed", container="exited", action="b")
@@ -425,7 +423,6 @@ def test_writer_is_content_when_nobody_disturbs_it(make: Make, mode: str) -> Non
     assert backend.row(job)["status_code"] == "waiting_on_reboot"
 
 
-@pytest.mark.thorough
 def test_writer_notices_a_lock(backend: Backend) -> None:
     with backend.writer() as writer:
         with backend.locked():

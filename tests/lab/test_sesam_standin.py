@@ -294,7 +294,6 @@ def test_thousands_of_pipes(node: Callable[..., PlainSesam]) -> None:
     ("begins", "argv0", "owner"),
     [("exec", "python", "777:777"), ("shell", "lake", None), ("direct", "lake", None)],
 )
-@pytest.mark.thorough
 def test_in_a_container(engine: Engine, tmp_path: Path, begins: str, argv0: str, owner: str | None) -> None:
     with SesamNode(tmp_path / "node", engine, name=f"sesam-{begins}", begins=begins, owner=owner, argv0=argv0) as sesam:
         words = os.fsdecode(Path(f"/proc/{sesam.pid}/cmdline").read_bytes()).split("\0")

@@ -63,27 +63,26 @@ class Engine:
         except LabError:
             return False
 
-    def remove(self, *filters: str) -> None:
-        """Remove the containers and networks that the filters let through, and the containers' own volumes."""
+    def remove(self, *filters: str) -> bool:
+        """Remove the containers and networks that the filters let through, and the containers' own volumes; whether all of them went."""
         chosen = [word for one in filters for word in ("--filter", one)]
         if containers := self.docker("ps", "--all", "--quiet", "--no-trunc", *chosen).split():
             self.docker("rm", "--force", "--volumes", *containers)
-        for network in self.docker("network", "ls", "--quiet", "--filter", "type=custom", *chosen).split():
-            self._remove_network(network)
+        networks = self.docker("network", "ls", "--quiet", "--filter", "type=custom", *chosen).split()
+        return not [network for network in networks if not self._remove_network(network)]
 
-    def _remove_network(self, name: str) -> None:
+    def _remove_network(self, name: str) -> bool:
         """An engine under load may hold an end of a container that is gone, until it starts again. Nobody else's tests are to fail for that."""
-        for again in range(NETWORK_TRIES, -1, -1):
+        for _try in range(NETWORK_TRIES):
             try:
                 self.docker("network", "rm", name)
-                return
+                return True
             except LabError as error:
                 if "active endpoints" not in str(error):
                     raise
-                if not again:
-                    say(f"the engine does not let go of network {name}; it is removed the next time")
-                    return
                 time.sleep(1)
+        say(f"the engine does not let go of network {name}; it is removed the next time")
+        return False
 
 
 OWN = Engine(f"unix://{SOCKET}", own=True)

@@ -49,8 +49,9 @@ class Run:
 
     def remove(self) -> None:
         """Remove all that the run made."""
-        self.engine.remove(f"label={self.label}")
-        shutil.rmtree(self.folder)
+        # Our own engine lets go of all when it starts anew, which it does only when no run is left; on another one the folder reminds the next sweep.
+        if self.engine.remove(f"label={self.label}") or self.engine.own:
+            shutil.rmtree(self.folder)
 
     def close(self) -> None:
         """End the run; the engine ends with the last one."""
